@@ -1,0 +1,16 @@
+/* mica/mica.h: everything. Start with mica/chat.h (a conversation), mica/generate.h (tokens), mica/array.h (arithmetic). */
+#ifndef MICA_MICA_H
+#define MICA_MICA_H
+
+#include "array.h"
+#include "chat.h"
+#include "chat_template.h"
+#include "error.h"
+#include "generate.h"
+#include "memory.h"
+#include "model.h"
+#include "progress.h"
+#include "tokenizer.h"
+#include "version.h"
+
+#endif

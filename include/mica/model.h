@@ -1,0 +1,75 @@
+/* mica/model.h: loading a checkpoint.
+ *
+ *     mica_model *model = NULL;
+ *     if (mica_model_load(&model, "path/to/checkpoint", NULL, &err)) ...
+ *     mica_model_free(model);
+ *
+ * A loaded model is immutable and may be used by many threads and sessions at once. */
+#ifndef MICA_MODEL_H
+#define MICA_MODEL_H
+
+#include "array.h"
+#include "chat_template.h"
+#include "progress.h"
+#include "tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mica_model mica_model;
+
+typedef enum mica_precision {
+    MICA_PRECISION_FAST,  /* int8 dot products for quantized weights, 16-bit key-value cache */
+    MICA_PRECISION_EXACT, /* float32 arithmetic and cache throughout */
+} mica_precision;
+
+/* Zero means the default. */
+typedef struct mica_model_options {
+    mica_device *device; /* NULL: the process's CPU device with n_threads */
+    int n_threads;       /* 0: as many as useful here; only if device is NULL */
+    const char *dtype;   /* "auto", "float32", "bfloat16", "float16": of the key-value cache; weights keep their stored type */
+    mica_precision precision;
+    int max_rows;        /* prompt tokens computed at a time; 0: 128 */
+    bool config_only;    /* read the configuration and the tensor list, no weights (mica_model_info works) */
+    mica_progress progress;
+    mica_notices notices;
+} mica_model_options;
+
+/* path: a checkpoint folder or a .gguf file. */
+MICA_API mica_status mica_model_load(mica_model **out, const char *path, const mica_model_options *options,
+                                     mica_error *err) MICA_NODISCARD;
+MICA_API void mica_model_free(mica_model *model); /* NULL allowed; its sessions must be freed before */
+
+/* Read on first use, then kept; owned by the model. NOT_FOUND if the checkpoint has none. */
+MICA_API mica_status mica_model_tokenizer(mica_model *model, const mica_tokenizer **out, mica_error *err) MICA_NODISCARD;
+MICA_API mica_status mica_model_chat_template(mica_model *model, const mica_chat_template **out,
+                                              mica_error *err) MICA_NODISCARD;
+
+typedef struct mica_model_info {
+    const char *model_type;   /* "llama" */
+    const char *architecture; /* "LlamaForCausalLM", "" if the config does not say */
+    const char *format;       /* "safetensors", "gguf" */
+    const char *weights;      /* "bfloat16", "affine 4-bit group 32 + ...": the types of the matrices, most bytes first */
+    uint64_t n_parameters;    /* elements, tied ones once */
+    uint64_t weight_bytes;    /* as held in memory */
+    uint64_t file_bytes;      /* tensors in the files */
+    uint64_t read_bytes;      /* weights read for one token of decoding */
+    uint64_t cache_bytes_per_token; /* of full-attention layers */
+    int64_t context;          /* max_position_embeddings */
+    int n_layers, n_heads, n_kv_heads, head_dim;
+    int64_t hidden_size, intermediate_size, vocab_size;
+    bool tied;
+    bool has_tokenizer, has_chat_template;
+    const int32_t *eos_token_ids; /* [n_eos_token_ids] */
+    int n_eos_token_ids;
+    int32_t bos_token_id, pad_token_id; /* -1: none */
+} mica_model_info;
+/* Pointers live as long as the model. */
+MICA_API const mica_model_info *mica_model_get_info(const mica_model *model);
+MICA_API const char *mica_model_path(const mica_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,75 @@
+/* formats/checkpoint.h: a checkpoint, whatever it is stored as.
+ *
+ * A folder of safetensors files and a GGUF file look the same from here: texts by the names they have in a Transformers
+ * checkpoint ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"), and tensors
+ * by their Hub names with Transformers' shapes ("model.layers.0.self_attn.q_proj.weight", [out, in]). For GGUF the texts are made from the
+ * metadata, and what the conversion to GGUF did to a tensor is noted in its view, to be undone by mica__tensor_read.
+ *
+ * Tensor data stays in the mapped files; a checkpoint must outlive the views taken from it. */
+#ifndef MICA_FORMATS_CHECKPOINT_H
+#define MICA_FORMATS_CHECKPOINT_H
+
+#include "../base/file.h"
+#include "../base/json.h"
+#include <mica/array.h>
+#include <mica/progress.h>
+
+typedef struct mica__checkpoint mica__checkpoint;
+
+/* How the bytes of a tensor are stored. The first ones are plain arrays of a mica_dtype. */
+typedef enum mica__storage {
+    MICA__STORAGE_PLAIN,
+    MICA__STORAGE_Q4_0, /* GGUF blocks of 32 along the last axis */
+    MICA__STORAGE_Q4_1,
+    MICA__STORAGE_Q5_0,
+    MICA__STORAGE_Q5_1,
+    MICA__STORAGE_Q8_0,
+    MICA__STORAGE_OTHER, /* known to the format, not readable as numbers here; type_name says what */
+} mica__storage;
+
+typedef struct mica__tensor_view {
+    mica__str name;      /* Hub name */
+    mica__str file_name; /* name in the file, for messages */
+    mica__storage storage;
+    const char *type_name; /* "BF16", "Q4_1": for messages */
+    mica_dtype dtype;      /* if plain */
+    int ndim;
+    int64_t shape[MICA_MAX_DIMS];
+    const uint8_t *data; /* in the mapped file, any alignment */
+    size_t n_bytes;
+    int permuted_heads; /* > 0: rows of q or k in GGUF order of this many heads, see facts of the format */
+    float add;          /* to be added to every element: -1 for norms that GGUF stores plus one */
+    int file;           /* private */
+} mica__tensor_view;
+
+/* path: a folder or a .gguf file. A folder without weights is fine (tokenizer only): it has no tensors. */
+mica_status mica__checkpoint_open(mica__checkpoint **out, const char *path, const mica_notices *notices, mica_error *err);
+void mica__checkpoint_free(mica__checkpoint *c); /* NULL allowed */
+const char *mica__checkpoint_path(const mica__checkpoint *c);
+const char *mica__checkpoint_format(const mica__checkpoint *c); /* "safetensors", "gguf", "none" */
+
+/* The text of one of the files above, made or read on first use and kept. NOT_FOUND if the checkpoint has none. */
+mica_status mica__checkpoint_text(mica__checkpoint *c, const char *name, mica__str *out, mica_error *err);
+/* Lets go of a kept text (tokenizer.json can be large). */
+void mica__checkpoint_forget_text(mica__checkpoint *c, const char *name);
+
+size_t mica__checkpoint_n_tensors(const mica__checkpoint *c);
+const mica__tensor_view *mica__checkpoint_tensor_at(const mica__checkpoint *c, size_t i);
+const mica__tensor_view *mica__checkpoint_tensor(const mica__checkpoint *c, mica__str name); /* NULL: none */
+size_t mica__checkpoint_tensor_bytes(const mica__checkpoint *c); /* sum over all tensors */
+
+/* Elements as float32, row-major, the conversion undone: n = product of the shape. Any storage but OTHER. */
+mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_error *err);
+
+/* True if the tensor is a 2-D matrix that has an exact affine form; *bits and *group_size say which. */
+bool mica__tensor_affine_form(const mica__tensor_view *v, int *bits, int *group_size);
+/* Writes that form: codes u32 [N, K * bits / 32], scales and biases f16 [N, K / group_size]; rows put back in order. */
+mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, uint16_t *scales, uint16_t *biases,
+                                     mica_error *err);
+
+/* The tensor was copied elsewhere: its pages need not stay in memory. */
+void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tensor_view *v);
+/* IO if a mapped file was truncated meanwhile. */
+mica_status mica__checkpoint_check(const mica__checkpoint *c, mica_error *err);
+
+#endif
