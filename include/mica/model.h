@@ -28,10 +28,11 @@ typedef enum mica_precision {
 typedef struct mica_model_options {
     mica_device *device; /* NULL: the process's CPU device with n_threads */
     int n_threads;       /* 0: as many as useful here; only if device is NULL */
-    const char *dtype;   /* "auto", "float32", "bfloat16", "float16": of the key-value cache; weights keep their stored type */
+    const char *dtype; /* "auto", "float32", "bfloat16", "float16": of the key-value cache; weights keep their
+                          stored type */
     mica_precision precision;
-    int max_rows;        /* prompt tokens computed at a time; 0: 128 */
-    bool config_only;    /* read the configuration and the tensor list, no weights (mica_model_info works) */
+    int max_rows;     /* prompt tokens computed at a time; 0: 128 */
+    bool config_only; /* read the configuration and the tensor list, no weights (mica_model_info works) */
     mica_progress progress;
     mica_notices notices;
 } mica_model_options;
@@ -42,7 +43,8 @@ MICA_API mica_status mica_model_load(mica_model **out, const char *path, const m
 MICA_API void mica_model_free(mica_model *model); /* NULL allowed; its sessions must be freed before */
 
 /* Read on first use, then kept; owned by the model. NOT_FOUND if the checkpoint has none. */
-MICA_API mica_status mica_model_tokenizer(mica_model *model, const mica_tokenizer **out, mica_error *err) MICA_NODISCARD;
+MICA_API mica_status mica_model_tokenizer(mica_model *model, const mica_tokenizer **out,
+                                          mica_error *err) MICA_NODISCARD;
 MICA_API mica_status mica_model_chat_template(mica_model *model, const mica_chat_template **out,
                                               mica_error *err) MICA_NODISCARD;
 
@@ -50,13 +52,14 @@ typedef struct mica_model_info {
     const char *model_type;   /* "llama" */
     const char *architecture; /* "LlamaForCausalLM", "" if the config does not say */
     const char *format;       /* "safetensors", "gguf" */
-    const char *weights;      /* "bfloat16", "affine 4-bit group 32 + ...": the types of the matrices, most bytes first */
-    uint64_t n_parameters;    /* elements, tied ones once */
-    uint64_t weight_bytes;    /* as held in memory */
-    uint64_t file_bytes;      /* tensors in the files */
-    uint64_t read_bytes;      /* weights read for one token of decoding */
+    const char
+        *weights; /* "bfloat16", "affine 4-bit group 32 + ...": the types of the matrices, most bytes first */
+    uint64_t n_parameters;          /* elements, tied ones once */
+    uint64_t weight_bytes;          /* as held in memory */
+    uint64_t file_bytes;            /* tensors in the files */
+    uint64_t read_bytes;            /* weights read for one token of decoding */
     uint64_t cache_bytes_per_token; /* of full-attention layers */
-    int64_t context;          /* max_position_embeddings */
+    int64_t context;                /* max_position_embeddings */
     int n_layers, n_heads, n_kv_heads, head_dim;
     int64_t hidden_size, intermediate_size, vocab_size;
     bool tied;

@@ -1,0 +1,169 @@
+/* base/thread.c: the thread team.
+ *
+ * Everything waits for a counter to change: workers for the job counter, members at a barrier for the barrier
+ * counter. A wait spins for a while, watching the counter, and then sleeps on the team's condition variable.
+ * Whoever changes a counter looks whether anyone sleeps and only then pays for waking them. The order "raise
+ * n_asleep, read the counter" against "change the counter, read n_asleep" (both sequentially consistent)
+ * makes a lost wake-up impossible. */
+#include "thread.h"
+#include "cpu.h"
+#include "memory.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { MAX_THREADS = 256, SPIN_JOB = 8000, SPIN_BARRIER = 4000 };
+
+struct mica__team {
+    int n, n_started; /* members; workers that exist */
+    bool spin; /* false when there are more members than processors: spinning would only hold up the others */
+    pthread_t *workers;
+    pthread_mutex_t turn; /* held by the caller of mica__team_run */
+
+    void (*fn)(void *job, int id, int n);
+    void *job;
+    bool quit;
+
+    _Alignas(64) atomic_uint job_count;
+    _Alignas(64) atomic_uint barrier_count;
+    _Alignas(64) atomic_int n_arrived;
+    _Alignas(64) atomic_int n_asleep;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+};
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Returns when *counter differs from `old`. */
+static void wait_change(mica__team *t, atomic_uint *counter, unsigned old, int spins)
+{
+    for (int i = 0; t->spin && i < spins; i++) {
+        if (atomic_load_explicit(counter, memory_order_acquire) != old) return;
+        relax();
+    }
+    pthread_mutex_lock(&t->lock);
+    atomic_fetch_add(&t->n_asleep, 1);
+    while (atomic_load(counter) == old) pthread_cond_wait(&t->wake, &t->lock);
+    atomic_fetch_sub(&t->n_asleep, 1);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void change(mica__team *t, atomic_uint *counter)
+{
+    atomic_fetch_add(counter, 1);
+    if (atomic_load(&t->n_asleep) == 0) return;
+    pthread_mutex_lock(&t->lock);
+    pthread_cond_broadcast(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void mica__team_barrier(mica__team *t)
+{
+    if (t->n == 1) return;
+    unsigned old = atomic_load_explicit(&t->barrier_count, memory_order_relaxed);
+    if (atomic_fetch_add(&t->n_arrived, 1) == t->n - 1) {
+        atomic_store(&t->n_arrived, 0);
+        change(t, &t->barrier_count);
+    } else {
+        wait_change(t, &t->barrier_count, old, SPIN_BARRIER);
+    }
+}
+
+typedef struct start {
+    mica__team *team;
+    int id;
+} start;
+
+static void *work(void *argument)
+{
+    start s = *(start *)argument;
+    mica__free(argument);
+    unsigned seen = 0;
+    for (;;) {
+        wait_change(s.team, &s.team->job_count, seen, SPIN_JOB);
+        seen++;
+        if (s.team->quit) return NULL;
+        s.team->fn(s.team->job, s.id, s.team->n);
+        mica__team_barrier(s.team);
+    }
+}
+
+static mica_status start_workers(mica__team *t, mica_error *err)
+{
+    for (int id = 1; id < t->n; id++) {
+        start *argument = mica__alloc(1, sizeof *argument);
+        if (!argument) return mica__fail_memory(err, sizeof *argument, "a thread");
+        *argument = (start){t, id};
+        int failure = pthread_create(&t->workers[id], NULL, work, argument);
+        if (failure) {
+            mica__free(argument);
+            return mica__fail(err, MICA_SYSTEM, "cannot start thread %d of %d (error %d)", id + 1, t->n,
+                              failure);
+        }
+        t->n_started = id;
+    }
+    return MICA_OK;
+}
+
+mica_status mica__team_create(mica__team **out, int n_threads, mica_error *err)
+{
+    *out = NULL;
+    int useful = mica__cpu_threads();
+    if (n_threads == 0) n_threads = useful;
+    if (n_threads < 1 || n_threads > MAX_THREADS)
+        return mica__fail(err, MICA_INVALID, "%d threads: must be between 1 and %d", n_threads, MAX_THREADS);
+    /* Page memory: the counters want cache lines of their own. */
+    mica__team *t = mica__pages_alloc(sizeof *t);
+    if (!t) return mica__fail_memory(err, sizeof *t, "the thread team");
+    t->n = n_threads;
+    t->spin = n_threads <= useful;
+    pthread_mutex_init(&t->turn, NULL);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->wake, NULL);
+    t->workers = mica__calloc((size_t)n_threads, sizeof *t->workers);
+    mica_status status = t->workers
+                             ? start_workers(t, err)
+                             : mica__fail_memory(err, (size_t)n_threads * sizeof *t->workers, "threads");
+    if (status != MICA_OK) {
+        mica__team_free(t);
+        return status;
+    }
+    *out = t;
+    return MICA_OK;
+}
+
+void mica__team_free(mica__team *t)
+{
+    if (!t) return;
+    t->quit = true;
+    change(t, &t->job_count);
+    for (int id = 1; id <= t->n_started; id++) pthread_join(t->workers[id], NULL);
+    pthread_cond_destroy(&t->wake);
+    pthread_mutex_destroy(&t->lock);
+    pthread_mutex_destroy(&t->turn);
+    mica__free(t->workers);
+    mica__pages_free(t, sizeof *t);
+}
+
+int mica__team_size(const mica__team *t)
+{
+    return t->n;
+}
+
+void mica__team_run(mica__team *t, void (*fn)(void *job, int id, int n), void *job)
+{
+    pthread_mutex_lock(&t->turn);
+    t->fn = fn;
+    t->job = job;
+    if (t->n > 1) change(t, &t->job_count);
+    fn(job, 0, t->n);
+    mica__team_barrier(t);
+    pthread_mutex_unlock(&t->turn);
+}
