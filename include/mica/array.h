@@ -9,19 +9,17 @@
  *     const float *v = mica_array_data(y);      // [2, 3], row-major
  *     mica_graph_free(g);
  *
- * Building is lazy: a builder function only notes the operation. mica_eval runs what is needed. Builder
- * errors latch in the graph: the first one is kept, later operations give NULL, which every builder accepts
- * as input, and mica_eval or mica_program_compile reports it.
+ * Building is lazy: a builder function only notes the operation. mica_eval runs what is needed. Builder errors latch in the
+ * graph: the first one is kept, later operations give NULL, which every builder accepts as input, and mica_eval or
+ * mica_program_compile reports it.
  *
- * Ownership: arrays belong to the graph that built them and live as long as it, unless retained
- * (mica_array_retain); a retained array outlives its graph once it has been evaluated. Views (reshape,
- * transpose, slice, broadcast) share their source's buffer.
+ * Ownership: arrays belong to the graph that built them and live as long as it, unless retained (mica_array_retain); a retained
+ * array outlives its graph once it has been evaluated. Views (reshape, transpose, slice, broadcast) share their source's buffer.
  *
- * Threads: a graph and its arrays are used by one thread at a time. Evaluated arrays may be read by many.
- * Programs may be run from several threads; runs of programs on one device wait for each other.
+ * Threads: a graph and its arrays are used by one thread at a time. Evaluated arrays may be read by many. Programs may be run
+ * from several threads; runs of programs on one device wait for each other.
  *
- * Shapes are written outermost first, row-major. Broadcasting follows NumPy. Negative axes count from the
- * end. */
+ * Shapes are written outermost first, row-major. Broadcasting follows NumPy. Negative axes count from the end. */
 #ifndef MICA_ARRAY_H
 #define MICA_ARRAY_H
 
@@ -35,19 +33,19 @@ extern "C" {
 #define MICA_MAX_DIMS 8
 
 /* name, value, bytes per element, text */
-#define MICA_DTYPE_MAP(X)                                                                                    \
-    X(F32, 0, 4, "float32")                                                                                  \
-    X(F16, 1, 2, "float16")                                                                                  \
-    X(BF16, 2, 2, "bfloat16")                                                                                \
-    X(I8, 3, 1, "int8")                                                                                      \
-    X(I16, 4, 2, "int16")                                                                                    \
-    X(I32, 5, 4, "int32")                                                                                    \
-    X(I64, 6, 8, "int64")                                                                                    \
-    X(U8, 7, 1, "uint8")                                                                                     \
-    X(U16, 8, 2, "uint16")                                                                                   \
-    X(U32, 9, 4, "uint32")                                                                                   \
-    X(U64, 10, 8, "uint64")                                                                                  \
-    X(BOOL, 11, 1, "bool")                                                                                   \
+#define MICA_DTYPE_MAP(X)                                                                                              \
+    X(F32, 0, 4, "float32")                                                                                            \
+    X(F16, 1, 2, "float16")                                                                                            \
+    X(BF16, 2, 2, "bfloat16")                                                                                          \
+    X(I8, 3, 1, "int8")                                                                                                \
+    X(I16, 4, 2, "int16")                                                                                              \
+    X(I32, 5, 4, "int32")                                                                                              \
+    X(I64, 6, 8, "int64")                                                                                              \
+    X(U8, 7, 1, "uint8")                                                                                               \
+    X(U16, 8, 2, "uint16")                                                                                             \
+    X(U32, 9, 4, "uint32")                                                                                             \
+    X(U64, 10, 8, "uint64")                                                                                            \
+    X(BOOL, 11, 1, "bool")                                                                                             \
     X(F64, 12, 8, "float64")
 
 typedef enum mica_dtype {
@@ -65,9 +63,7 @@ typedef struct mica_graph mica_graph;
 typedef struct mica_program mica_program;
 typedef struct mica_device mica_device;
 
-/* ---- devices
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- devices ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct mica_device_options {
     const char *name; /* "cpu"; NULL: the best of this machine */
@@ -80,11 +76,9 @@ MICA_API mica_status mica_device_create(mica_device **out, const mica_device_opt
 MICA_API void mica_device_free(mica_device *device); /* NULL allowed */
 MICA_API int mica_device_threads(const mica_device *device);
 MICA_API const char *mica_device_name(const mica_device *device); /* "cpu" */
-MICA_API const char *
-mica_device_isa(const mica_device *device); /* instruction set in use: "avx2", "plain", ... */
+MICA_API const char *mica_device_isa(const mica_device *device);  /* instruction set in use: "avx2", "plain", ... */
 
-/* ---- graphs and arrays
- * ------------------------------------------------------------------------------------------------- */
+/* ---- graphs and arrays ------------------------------------------------------------------------------------------------- */
 
 /* device NULL: a CPU device of the whole process, made on first use. */
 MICA_API mica_status mica_graph_create(mica_graph **out, mica_device *device, mica_error *err) MICA_NODISCARD;
@@ -105,88 +99,81 @@ MICA_API bool mica_array_is_quantized(const mica_array *a);
 MICA_API const void *mica_array_data(const mica_array *a);
 
 /* Computes the arrays (at most n); afterwards mica_array_data gives their values. */
-MICA_API mica_status mica_eval(mica_graph *g, mica_array *const *arrays, size_t n,
-                               mica_error *err) MICA_NODISCARD;
+MICA_API mica_status mica_eval(mica_graph *g, mica_array *const *arrays, size_t n, mica_error *err) MICA_NODISCARD;
 
-/* ---- sources
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- sources ----------------------------------------------------------------------------------------------------------- */
 
 /* Copies row-major data of the given shape. */
-MICA_API mica_array *mica_from_data(mica_graph *g, const void *data, mica_dtype dtype, const int64_t *shape,
-                                    int ndim);
-/* Borrows memory in place: no copy; any alignment. `release(context)` (may be NULL) is called when the last
- * array that uses it is gone. */
-MICA_API mica_array *mica_from_memory(mica_graph *g, const void *data, mica_dtype dtype, const int64_t *shape,
-                                      int ndim, void (*release)(void *context), void *context);
+MICA_API mica_array *mica_from_data(mica_graph *g, const void *data, mica_dtype dtype, const int64_t *shape, int ndim);
+/* Borrows memory in place: no copy; any alignment. `release(context)` (may be NULL) is called when the last array that uses it
+ * is gone. */
+MICA_API mica_array *mica_from_memory(mica_graph *g, const void *data, mica_dtype dtype, const int64_t *shape, int ndim,
+                                      void (*release)(void *context), void *context);
 MICA_API mica_array *mica_scalar(mica_graph *g, float value); /* shape [] f32 */
 MICA_API mica_array *mica_full(mica_graph *g, const int64_t *shape, int ndim, double value, mica_dtype dtype);
-MICA_API mica_array *mica_arange(mica_graph *g, double start, double stop, double step,
-                                 mica_dtype dtype); /* [n] */
+MICA_API mica_array *mica_arange(mica_graph *g, double start, double stop, double step, mica_dtype dtype); /* [n] */
 
 /* A matrix in MLX's affine layout: w[n, k] = scales[n, k/G] * code(n, k) + biases[n, k/G].
- * codes: u32 [N, K * bits / 32], each row a little-endian bit stream; scales, biases: f32, f16 or bf16 [N, K
- * / G]. bits 2, 3, 4, 5, 6, 8; group_size 32, 64 or 128. The result has shape [N, K] and the dtype of scales;
- * it is taken by mica_linear, mica_take (rows) and mica_dequantize, and by nothing else. */
+ * codes: u32 [N, K * bits / 32], each row a little-endian bit stream; scales, biases: f32, f16 or bf16 [N, K / G].
+ * bits 2, 3, 4, 5, 6, 8; group_size 32, 64 or 128. The result has shape [N, K] and the dtype of scales; it is taken by mica_linear,
+ * mica_take (rows) and mica_dequantize, and by nothing else. */
 MICA_API mica_array *mica_quantized(mica_graph *g, mica_array *codes, mica_array *scales, mica_array *biases,
                                     int group_size, int bits);
 
-/* ---- elementwise
- * ------------------------------------------------------------------------------------------------------- */
-/* Floating results keep the wider floating dtype of their inputs (f16 with bf16 gives f32); integers with
- * floats give the float dtype. f16 and bf16 are computed in f32 and rounded once. */
+/* ---- elementwise ------------------------------------------------------------------------------------------------------- */
+/* Floating results keep the wider floating dtype of their inputs (f16 with bf16 gives f32); integers with floats give the float dtype.
+ * f16 and bf16 are computed in f32 and rounded once. */
 
 /* op code, builder, what */
-#define MICA_UNARY_MAP(X)                                                                                    \
-    X(NEGATIVE, negative)                                                                                    \
-    X(ABS, abs)                                                                                              \
-    X(SIGN, sign)                                                                                            \
-    X(SQUARE, square)                                                                                        \
-    X(SQRT, sqrt)                                                                                            \
-    X(RSQRT, rsqrt)                                                                                          \
-    X(RECIPROCAL, reciprocal)                                                                                \
-    X(EXP, exp)                                                                                              \
-    X(EXPM1, expm1)                                                                                          \
-    X(LOG, log)                                                                                              \
-    X(LOG1P, log1p)                                                                                          \
-    X(SIN, sin)                                                                                              \
-    X(COS, cos)                                                                                              \
-    X(TANH, tanh)                                                                                            \
-    X(ERF, erf)                                                                                              \
-    X(SIGMOID, sigmoid)                                                                                      \
-    X(SILU, silu)           /* x * sigmoid(x) */                                                             \
-    X(GELU, gelu)           /* exact: x * Phi(x) */                                                          \
-    X(GELU_TANH, gelu_tanh) /* Transformers' gelu_pytorch_tanh, gelu_new */                                  \
-    X(RELU, relu)                                                                                            \
-    X(SOFTPLUS, softplus)                                                                                    \
-    X(FLOOR, floor)                                                                                          \
-    X(CEIL, ceil)                                                                                            \
-    X(ROUND, round) /* half to even */                                                                       \
+#define MICA_UNARY_MAP(X)                                                                                              \
+    X(NEGATIVE, negative)                                                                                              \
+    X(ABS, abs)                                                                                                        \
+    X(SIGN, sign)                                                                                                      \
+    X(SQUARE, square)                                                                                                  \
+    X(SQRT, sqrt)                                                                                                      \
+    X(RSQRT, rsqrt)                                                                                                    \
+    X(RECIPROCAL, reciprocal)                                                                                          \
+    X(EXP, exp)                                                                                                        \
+    X(EXPM1, expm1)                                                                                                    \
+    X(LOG, log)                                                                                                        \
+    X(LOG1P, log1p)                                                                                                    \
+    X(SIN, sin)                                                                                                        \
+    X(COS, cos)                                                                                                        \
+    X(TANH, tanh)                                                                                                      \
+    X(ERF, erf)                                                                                                        \
+    X(SIGMOID, sigmoid)                                                                                                \
+    X(SILU, silu)           /* x * sigmoid(x) */                                                                       \
+    X(GELU, gelu)           /* exact: x * Phi(x) */                                                                    \
+    X(GELU_TANH, gelu_tanh) /* Transformers' gelu_pytorch_tanh, gelu_new */                                            \
+    X(RELU, relu)                                                                                                      \
+    X(SOFTPLUS, softplus)                                                                                              \
+    X(FLOOR, floor)                                                                                                    \
+    X(CEIL, ceil)                                                                                                      \
+    X(ROUND, round) /* half to even */                                                                                 \
     X(LOGICAL_NOT, logical_not)
 
-#define MICA_BINARY_MAP(X)                                                                                   \
-    X(ADD, add)                                                                                              \
-    X(SUBTRACT, subtract)                                                                                    \
-    X(MULTIPLY, multiply)                                                                                    \
-    X(DIVIDE, divide) /* integers give f32 */                                                                \
-    X(REMAINDER, remainder)                                                                                  \
-    X(POWER, power)                                                                                          \
-    X(MAXIMUM, maximum)                                                                                      \
-    X(MINIMUM, minimum)                                                                                      \
-    X(EQUAL, equal) /* comparisons and logic give bool */                                                    \
-    X(NOT_EQUAL, not_equal)                                                                                  \
-    X(LESS, less)                                                                                            \
-    X(LESS_EQUAL, less_equal)                                                                                \
-    X(GREATER, greater)                                                                                      \
-    X(GREATER_EQUAL, greater_equal)                                                                          \
-    X(LOGICAL_AND, logical_and)                                                                              \
+#define MICA_BINARY_MAP(X)                                                                                             \
+    X(ADD, add)                                                                                                        \
+    X(SUBTRACT, subtract)                                                                                              \
+    X(MULTIPLY, multiply)                                                                                              \
+    X(DIVIDE, divide) /* integers give f32 */                                                                          \
+    X(REMAINDER, remainder)                                                                                            \
+    X(POWER, power)                                                                                                    \
+    X(MAXIMUM, maximum)                                                                                                \
+    X(MINIMUM, minimum)                                                                                                \
+    X(EQUAL, equal) /* comparisons and logic give bool */                                                              \
+    X(NOT_EQUAL, not_equal)                                                                                            \
+    X(LESS, less)                                                                                                      \
+    X(LESS_EQUAL, less_equal)                                                                                          \
+    X(GREATER, greater)                                                                                                \
+    X(GREATER_EQUAL, greater_equal)                                                                                    \
+    X(LOGICAL_AND, logical_and)                                                                                        \
     X(LOGICAL_OR, logical_or)
 
 #define MICA_DECLARE_UNARY(code, name) MICA_API mica_array *mica_##name(mica_graph *g, mica_array *x);
 MICA_UNARY_MAP(MICA_DECLARE_UNARY)
 #undef MICA_DECLARE_UNARY
-#define MICA_DECLARE_BINARY(code, name)                                                                      \
-    MICA_API mica_array *mica_##name(mica_graph *g, mica_array *a, mica_array *b);
+#define MICA_DECLARE_BINARY(code, name) MICA_API mica_array *mica_##name(mica_graph *g, mica_array *a, mica_array *b);
 MICA_BINARY_MAP(MICA_DECLARE_BINARY)
 #undef MICA_DECLARE_BINARY
 
@@ -203,22 +190,20 @@ typedef enum mica_activation {
 /* activation(gate) * up, one pass; shapes equal. */
 MICA_API mica_array *mica_gated(mica_graph *g, mica_array *gate, mica_array *up, mica_activation activation);
 
-/* ---- reductions and orders
- * ---------------------------------------------------------------------------------------------- */
-/* Over one axis; keep_dims leaves it with length 1. Sums accumulate in f32 (floats) or i64 (integers) in a
- * fixed order. */
-#define MICA_REDUCE_MAP(X)                                                                                   \
-    X(SUM, sum)                                                                                              \
-    X(MEAN, mean)                                                                                            \
-    X(MAX, max)                                                                                              \
-    X(MIN, min)                                                                                              \
-    X(PROD, prod)                                                                                            \
-    X(ALL, all)                                                                                              \
-    X(ANY, any)                                                                                              \
-    X(LOGSUMEXP, logsumexp)                                                                                  \
-    X(ARGMAX, argmax) /* i32; the first of equals */                                                         \
+/* ---- reductions and orders ---------------------------------------------------------------------------------------------- */
+/* Over one axis; keep_dims leaves it with length 1. Sums accumulate in f32 (floats) or i64 (integers) in a fixed order. */
+#define MICA_REDUCE_MAP(X)                                                                                             \
+    X(SUM, sum)                                                                                                        \
+    X(MEAN, mean)                                                                                                      \
+    X(MAX, max)                                                                                                        \
+    X(MIN, min)                                                                                                        \
+    X(PROD, prod)                                                                                                      \
+    X(ALL, all)                                                                                                        \
+    X(ANY, any)                                                                                                        \
+    X(LOGSUMEXP, logsumexp)                                                                                            \
+    X(ARGMAX, argmax) /* i32; the first of equals */                                                                   \
     X(ARGMIN, argmin)
-#define MICA_DECLARE_REDUCE(code, name)                                                                      \
+#define MICA_DECLARE_REDUCE(code, name)                                                                                \
     MICA_API mica_array *mica_##name(mica_graph *g, mica_array *x, int axis, bool keep_dims);
 MICA_REDUCE_MAP(MICA_DECLARE_REDUCE)
 #undef MICA_DECLARE_REDUCE
@@ -228,27 +213,19 @@ MICA_API mica_array *mica_cumsum(mica_graph *g, mica_array *x, int axis);
 MICA_API mica_array *mica_argsort(mica_graph *g, mica_array *x, int axis); /* i32, ascending, stable */
 MICA_API mica_array *mica_sort(mica_graph *g, mica_array *x, int axis);
 
-/* ---- shape
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- shape ---------------------------------------------------------------------------------------------------------------- */
 
-MICA_API mica_array *mica_reshape(mica_graph *g, mica_array *x, const int64_t *shape,
-                                  int ndim); /* one -1 allowed */
-MICA_API mica_array *mica_transpose(mica_graph *g, mica_array *x,
-                                    const int *axes); /* [ndim]; NULL: reversed */
-MICA_API mica_array *mica_slice(mica_graph *g, mica_array *x, int axis, int64_t start, int64_t stop,
-                                int64_t step);
+MICA_API mica_array *mica_reshape(mica_graph *g, mica_array *x, const int64_t *shape, int ndim); /* one -1 allowed */
+MICA_API mica_array *mica_transpose(mica_graph *g, mica_array *x, const int *axes); /* [ndim]; NULL: reversed */
+MICA_API mica_array *mica_slice(mica_graph *g, mica_array *x, int axis, int64_t start, int64_t stop, int64_t step);
 MICA_API mica_array *mica_broadcast_to(mica_graph *g, mica_array *x, const int64_t *shape, int ndim);
 MICA_API mica_array *mica_concatenate(mica_graph *g, mica_array *const *xs, int n, int axis);
 MICA_API mica_array *mica_contiguous(mica_graph *g, mica_array *x);
-/* x[..., indices, ...] along axis; indices i32 or i64 of any shape, which replaces that axis. Out of range:
- * clamped. */
+/* x[..., indices, ...] along axis; indices i32 or i64 of any shape, which replaces that axis. Out of range: clamped. */
 MICA_API mica_array *mica_take(mica_graph *g, mica_array *x, mica_array *indices, int axis);
 MICA_API mica_array *mica_take_along_axis(mica_graph *g, mica_array *x, mica_array *indices, int axis);
 
-/* ---- matrices
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- matrices -------------------------------------------------------------------------------------------------------------- */
 
 /* [..., M, K] x [..., K, N] -> [..., M, N], f32 result unless both are f16 or both bf16. */
 MICA_API mica_array *mica_matmul(mica_graph *g, mica_array *a, mica_array *b);
@@ -257,21 +234,18 @@ MICA_API mica_array *mica_matmul(mica_graph *g, mica_array *a, mica_array *b);
 MICA_API mica_array *mica_linear(mica_graph *g, mica_array *x, mica_array *w, mica_array *bias);
 MICA_API mica_array *mica_dequantize(mica_graph *g, mica_array *w); /* -> [N, K] in the dtype of the scales */
 
-/* ---- transformer blocks
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- transformer blocks ------------------------------------------------------------------------------------------------------ */
 
 /* x / sqrt(mean(x^2) + eps) * (weight + weight_offset) over the last axis. weight [H] or NULL. f32 result. */
-MICA_API mica_array *mica_rms_norm(mica_graph *g, mica_array *x, mica_array *weight, float eps,
-                                   float weight_offset);
+MICA_API mica_array *mica_rms_norm(mica_graph *g, mica_array *x, mica_array *weight, float eps, float weight_offset);
 /* (x - mean) / sqrt(var + eps) * weight + bias; weight, bias [H] or NULL. f32 result. */
-MICA_API mica_array *mica_layer_norm(mica_graph *g, mica_array *x, mica_array *weight, mica_array *bias,
-                                     float eps);
+MICA_API mica_array *mica_layer_norm(mica_graph *g, mica_array *x, mica_array *weight, mica_array *bias, float eps);
 
 /* Rotary embedding of the first `2 * size(inverse_frequencies)` elements of each head.
  * x f32 [T, n_heads, head_dim]; positions i32 [T]; inverse_frequencies f32 [rotary_dim / 2].
  * cos and sin are multiplied by `scale`. interleaved: pairs are (2i, 2i+1), else (i, i + rotary_dim / 2). */
-MICA_API mica_array *mica_rope(mica_graph *g, mica_array *x, mica_array *positions,
-                               mica_array *inverse_frequencies, float scale, bool interleaved);
+MICA_API mica_array *mica_rope(mica_graph *g, mica_array *x, mica_array *positions, mica_array *inverse_frequencies,
+                               float scale, bool interleaved);
 
 typedef struct mica_attention_options {
     float scale;        /* multiplies q.k; 0: 1/sqrt(head_dim) */
@@ -279,31 +253,24 @@ typedef struct mica_attention_options {
     int window;         /* query i sees keys j with 0 <= i - j < window; 0: all before it */
     bool bidirectional; /* no causal mask */
 } mica_attention_options;
-/* q [T, n_heads, head_dim], k, v [S, n_kv_heads, head_dim or value_dim], T <= S: the queries are the last T
- * positions. sinks: f32 [n_heads] (a logit that only joins the denominator) or NULL. -> f32 [T, n_heads,
- * value_dim]. */
-MICA_API mica_array *mica_attention(mica_graph *g, mica_array *q, mica_array *k, mica_array *v,
-                                    mica_array *sinks, const mica_attention_options *options);
+/* q [T, n_heads, head_dim], k, v [S, n_kv_heads, head_dim or value_dim], T <= S: the queries are the last T positions.
+ * sinks: f32 [n_heads] (a logit that only joins the denominator) or NULL. -> f32 [T, n_heads, value_dim]. */
+MICA_API mica_array *mica_attention(mica_graph *g, mica_array *q, mica_array *k, mica_array *v, mica_array *sinks,
+                                    const mica_attention_options *options);
 
-/* ---- programs
- * ------------------------------------------------------------------------------------------------------------------
- */
-/* A program is a graph traced once and replayed: a fixed list of instructions over one planned arena. Running
- * it does not allocate.
+/* ---- programs ------------------------------------------------------------------------------------------------------------------ */
+/* A program is a graph traced once and replayed: a fixed list of instructions over one planned arena. Running it does not allocate.
  *
- * What changes from run to run is bound by slot: inputs (mica_input), outputs, key-value caches
- * (mica_cache_input), and the row count. An input made with `rows` true has a first dimension that is only an
- * upper bound: each run says how many rows there are. Arrays computed row by row from it keep that property.
- */
+ * What changes from run to run is bound by slot: inputs (mica_input), outputs, key-value caches (mica_cache_input), and the row
+ * count. An input made with `rows` true has a first dimension that is only an upper bound: each run says how many rows there are.
+ * Arrays computed row by row from it keep that property. */
 
-MICA_API mica_array *mica_input(mica_graph *g, int slot, mica_dtype dtype, const int64_t *shape, int ndim,
-                                bool rows);
+MICA_API mica_array *mica_input(mica_graph *g, int slot, mica_dtype dtype, const int64_t *shape, int ndim, bool rows);
 
 typedef struct mica_cache mica_cache; /* one layer's keys and values of one sequence */
 typedef struct mica_cache_options {
     int n_kv_heads, head_dim, value_dim;
-    int64_t capacity; /* positions kept; a sliding-window layer needs window + rows - 1, others the whole
-                         context */
+    int64_t capacity; /* positions kept; a sliding-window layer needs window + rows - 1, others the whole context */
     mica_dtype dtype; /* f32, f16 or bf16 */
 } mica_cache_options;
 /* Memory is reserved at once and committed as positions are written. */
@@ -312,13 +279,12 @@ MICA_API mica_status mica_cache_create(mica_cache **out, const mica_cache_option
 MICA_API void mica_cache_free(mica_cache *cache);
 MICA_API int64_t mica_cache_bytes(const mica_cache *cache); /* written so far, not reserved */
 MICA_API const mica_cache_options *mica_cache_get_options(const mica_cache *cache);
-/* Row p (0 <= p < capacity) of head h of keys (values: true for values): [head_dim] elements of the cache's
- * dtype. */
+/* Row p (0 <= p < capacity) of head h of keys (values: true for values): [head_dim] elements of the cache's dtype. */
 MICA_API void *mica_cache_row(mica_cache *cache, bool values, int head, int64_t p);
 
-/* Attention of T rows at positions [n_past, n_past + T) of one sequence, over the bound cache: writes the
- * rows' k and v at `position % capacity` first, then attends. q f32 [T, n_heads, d], k, v f32 [T, n_kv_heads,
- * d]. The number n_past is given at each run. The options must match the bound cache's. */
+/* Attention of T rows at positions [n_past, n_past + T) of one sequence, over the bound cache: writes the rows' k and v at
+ * `position % capacity` first, then attends. q f32 [T, n_heads, d], k, v f32 [T, n_kv_heads, d]. The number n_past is given at each run.
+ * The options must match the bound cache's. */
 MICA_API mica_array *mica_cached_attention(mica_graph *g, int cache_slot, const mica_cache_options *cache,
                                            mica_array *q, mica_array *k, mica_array *v, mica_array *sinks,
                                            const mica_attention_options *options);
@@ -327,9 +293,8 @@ typedef struct mica_program_options {
     bool exact; /* only float arithmetic; false allows int8 dot products for quantized weights */
 } mica_program_options;
 /* Output i of the program is outputs[i], which must be contiguous-able; it is written in row-major order. */
-MICA_API mica_status mica_program_compile(mica_program **out, mica_graph *g, mica_array *const *outputs,
-                                          int n_outputs, const mica_program_options *options,
-                                          mica_error *err) MICA_NODISCARD;
+MICA_API mica_status mica_program_compile(mica_program **out, mica_graph *g, mica_array *const *outputs, int n_outputs,
+                                          const mica_program_options *options, mica_error *err) MICA_NODISCARD;
 /* The program keeps the constants it needs (weights); the graph may be freed. */
 MICA_API void mica_program_free(mica_program *program);
 MICA_API size_t mica_program_arena_bytes(const mica_program *program);

@@ -7,8 +7,8 @@
  *     if (mica_generation_config_set(config, "max_new_tokens", "64", &err)) ...
  *     if (mica_generate(s, ids, n_ids, config, on_token, context, &result, &err)) ...
  *
- * Settings have Transformers' names, defaults and meaning. A session owns a key-value cache and a position;
- * it is used by one thread at a time, many sessions of one model may run in different threads. */
+ * Settings have Transformers' names, defaults and meaning. A session owns a key-value cache and a position; it is used by one
+ * thread at a time, many sessions of one model may run in different threads. */
 #ifndef MICA_GENERATE_H
 #define MICA_GENERATE_H
 
@@ -20,21 +20,20 @@ extern "C" {
 
 typedef struct mica_generation_config mica_generation_config;
 
-/* The settings of a model: generation_config.json, else what config.json says, else Transformers' defaults.
- * model NULL: defaults. */
+/* The settings of a model: generation_config.json, else what config.json says, else Transformers' defaults. model NULL: defaults. */
 MICA_API mica_status mica_generation_config_create(mica_generation_config **out, const mica_model *model,
                                                    mica_error *err) MICA_NODISCARD;
 MICA_API void mica_generation_config_free(mica_generation_config *config); /* NULL allowed */
-/* Sets one by its Transformers name; value is JSON ("0.7", "true", "[1, 2]", "\"stop\"", "null" unsets).
- * INVALID for an unknown name (with a suggestion), a value of the wrong type or out of range. */
-MICA_API mica_status mica_generation_config_set(mica_generation_config *config, const char *name,
-                                                const char *json, mica_error *err) MICA_NODISCARD;
+/* Sets one by its Transformers name; value is JSON ("0.7", "true", "[1, 2]", "\"stop\"", "null" unsets). INVALID for an unknown
+ * name (with a suggestion), a value of the wrong type or out of range. */
+MICA_API mica_status mica_generation_config_set(mica_generation_config *config, const char *name, const char *json,
+                                                mica_error *err) MICA_NODISCARD;
 /* Sets several from a JSON object. Unknown names are errors. */
 MICA_API mica_status mica_generation_config_update(mica_generation_config *config, const char *json, size_t n,
                                                    mica_error *err) MICA_NODISCARD;
 /* The value as JSON text, appended to *out: "null" if unset. */
-MICA_API mica_status mica_generation_config_get(const mica_generation_config *config, const char *name,
-                                                mica_text *out, mica_error *err) MICA_NODISCARD;
+MICA_API mica_status mica_generation_config_get(const mica_generation_config *config, const char *name, mica_text *out,
+                                                mica_error *err) MICA_NODISCARD;
 
 /* All settings, for --help and option tables. */
 typedef enum mica_setting_kind {
@@ -52,9 +51,7 @@ typedef struct mica_setting {
 } mica_setting;
 MICA_API const mica_setting *mica_setting_at(size_t i); /* NULL at the end */
 
-/* ---- sessions
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- sessions ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct mica_session mica_session;
 
@@ -63,23 +60,21 @@ typedef struct mica_session_options {
     int64_t max_context; /* positions; 0: the model's context */
     uint64_t seed;       /* of sampling; a generation setting "seed" overrides it */
 } mica_session_options;
-MICA_API mica_status mica_session_create(mica_session **out, mica_model *model,
-                                         const mica_session_options *options, mica_error *err) MICA_NODISCARD;
+MICA_API mica_status mica_session_create(mica_session **out, mica_model *model, const mica_session_options *options,
+                                         mica_error *err) MICA_NODISCARD;
 MICA_API void mica_session_free(mica_session *s); /* NULL allowed */
 /* Tokens in the cache: what a following call builds on. */
 MICA_API int64_t mica_session_length(const mica_session *s);
 MICA_API const int32_t *mica_session_ids(const mica_session *s); /* [length] */
-/* Forgets everything after the first n tokens. UNSUPPORTED if a sliding window has already dropped what would
- * be needed. */
+/* Forgets everything after the first n tokens. UNSUPPORTED if a sliding window has already dropped what would be needed. */
 MICA_API mica_status mica_session_truncate(mica_session *s, int64_t n, mica_error *err) MICA_NODISCARD;
 
-/* Runs the model over ids at the end of the session. logits: [n, vocab] float32 for every position (all true)
- * or [vocab] for the last; NULL: none wanted. */
-MICA_API mica_status mica_session_forward(mica_session *s, const int32_t *ids, size_t n, bool all,
-                                          float *logits, mica_error *err) MICA_NODISCARD;
+/* Runs the model over ids at the end of the session. logits: [n, vocab] float32 for every position (all true) or [vocab] for the last;
+ * NULL: none wanted. */
+MICA_API mica_status mica_session_forward(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits,
+                                          mica_error *err) MICA_NODISCARD;
 
-/* Makes any running call of the session end with MICA_CANCELLED at the next token; may be called from any
- * thread or signal handler. */
+/* Makes any running call of the session end with MICA_CANCELLED at the next token; may be called from any thread or signal handler. */
 MICA_API void mica_session_cancel(mica_session *s);
 
 typedef enum mica_stop_reason {
@@ -98,17 +93,14 @@ typedef struct mica_generate_result {
     double decode_seconds; /* the rest */
 } mica_generate_result;
 
-/* Called for every new token, in order: its id and the text that became complete with it (may be ""; always
- * "" if the model has no tokenizer). scores: [vocab] what the processors left before the choice. Returning
- * non-zero stops (MICA_STOP_CALLBACK). */
+/* Called for every new token, in order: its id and the text that became complete with it (may be ""; always "" if the model has no tokenizer).
+ * scores: [vocab] what the processors left before the choice. Returning non-zero stops (MICA_STOP_CALLBACK). */
 typedef int (*mica_on_token)(void *context, int32_t id, const char *text, size_t n, const float *scores);
 
-/* Generates after prompt `ids`, which replaces the session's content as far as it differs (a common prefix is
- * kept in the cache). config NULL: the model's settings. on_token and result may be NULL. Stop strings need
- * the model's tokenizer. */
-MICA_API mica_status mica_generate(mica_session *s, const int32_t *ids, size_t n,
-                                   const mica_generation_config *config, mica_on_token on_token,
-                                   void *context, mica_generate_result *result,
+/* Generates after prompt `ids`, which replaces the session's content as far as it differs (a common prefix is kept in the cache).
+ * config NULL: the model's settings. on_token and result may be NULL. Stop strings need the model's tokenizer. */
+MICA_API mica_status mica_generate(mica_session *s, const int32_t *ids, size_t n, const mica_generation_config *config,
+                                   mica_on_token on_token, void *context, mica_generate_result *result,
                                    mica_error *err) MICA_NODISCARD;
 
 #ifdef __cplusplus

@@ -1,5 +1,4 @@
-/* mica/mica.h: everything. Start with mica/chat.h (a conversation), mica/generate.h (tokens), mica/array.h
- * (arithmetic). */
+/* mica/mica.h: everything. Start with mica/chat.h (a conversation), mica/generate.h (tokens), mica/array.h (arithmetic). */
 #ifndef MICA_MICA_H
 #define MICA_MICA_H
 

@@ -28,8 +28,8 @@ typedef enum mica_precision {
 typedef struct mica_model_options {
     mica_device *device; /* NULL: the process's CPU device with n_threads */
     int n_threads;       /* 0: as many as useful here; only if device is NULL */
-    const char *dtype; /* "auto", "float32", "bfloat16", "float16": of the key-value cache; weights keep their
-                          stored type */
+    /* "auto", "float32", "bfloat16", "float16": of the key-value cache; weights keep their stored type. */
+    const char *dtype;
     mica_precision precision;
     int max_rows;     /* prompt tokens computed at a time; 0: 128 */
     bool config_only; /* read the configuration and the tensor list, no weights (mica_model_info works) */
@@ -52,12 +52,11 @@ typedef struct mica_model_info {
     const char *model_type;   /* "llama" */
     const char *architecture; /* "LlamaForCausalLM", "" if the config does not say */
     const char *format;       /* "safetensors", "gguf" */
-    const char
-        *weights; /* "bfloat16", "affine 4-bit group 32 + ...": the types of the matrices, most bytes first */
-    uint64_t n_parameters;          /* elements, tied ones once */
-    uint64_t weight_bytes;          /* as held in memory */
-    uint64_t file_bytes;            /* tensors in the files */
-    uint64_t read_bytes;            /* weights read for one token of decoding */
+    const char *weights;   /* "bfloat16", "affine 4-bit group 32 + ...": the types of the matrices, most bytes first */
+    uint64_t n_parameters; /* elements, tied ones once */
+    uint64_t weight_bytes; /* as held in memory */
+    uint64_t file_bytes;   /* tensors in the files */
+    uint64_t read_bytes;   /* weights read for one token of decoding */
     uint64_t cache_bytes_per_token; /* of full-attention layers */
     int64_t context;                /* max_position_embeddings */
     int n_layers, n_heads, n_kv_heads, head_dim;

@@ -1,9 +1,8 @@
 /* array/ops.h: the operations, and what an instruction of a program looks like to a backend.
  *
- * This is the one interface between array/ and backend/. A backend turns an op on given tensors into a
- * kernel; the program calls the kernel on every member of the thread team; the kernel does its share and
- * returns. Kernels neither allocate nor wait (they may ask for scratch memory when they are chosen), and a
- * result never depends on the share: partition outputs, not sums. */
+ * This is the one interface between array/ and backend/. A backend turns an op on given tensors into a kernel; the program calls
+ * the kernel on every member of the thread team; the kernel does its share and returns. Kernels neither allocate nor wait (they
+ * may ask for scratch memory when they are chosen), and a result never depends on the share: partition outputs, not sums. */
 #ifndef MICA_ARRAY_OPS_H
 #define MICA_ARRAY_OPS_H
 
@@ -16,8 +15,7 @@ typedef enum mica__op {
 #define MICA__OP_ENUM(code, name) MICA__OP_##code,
     MICA_UNARY_MAP(MICA__OP_ENUM)  /* in: x */
     MICA_BINARY_MAP(MICA__OP_ENUM) /* in: a, b, already broadcast to the output's shape by strides of 0 */
-    MICA_REDUCE_MAP(
-        MICA__OP_ENUM) /* in: x; attrs.axis is always the last one of in[0] (views put it there) */
+    MICA_REDUCE_MAP(MICA__OP_ENUM) /* in: x; attrs.axis is always the last one of in[0] (views put it there) */
 #undef MICA__OP_ENUM
     MICA__OP_WHERE,       /* condition bool, a, b: broadcast */
     MICA__OP_ASTYPE,      /* x */
@@ -33,15 +31,13 @@ typedef enum mica__op {
     MICA__OP_CONCATENATE, /* one part per instruction: in[0] is copied to the view out[0] of the whole */
     MICA__OP_TAKE,        /* x, indices; axis. x may be quantized (axis 0) */
     MICA__OP_TAKE_ALONG,  /* x, indices; over the last axis */
-    MICA__OP_MATMUL,     /* a [..., M, K], b [..., K, N], any strides, batch dims broadcast by strides of 0 */
-    MICA__OP_LINEAR,     /* x [M, K], w [N, K] or quantized, bias [N] or none (n_in == 2) -> f32 [M, N] */
-    MICA__OP_DEQUANTIZE, /* w */
-    MICA__OP_RMS_NORM,   /* x [M, H], weight [H] or none; value = eps, value2 = weight offset */
-    MICA__OP_LAYER_NORM, /* x [M, H], weight, bias (a tensor with data NULL and ndim 0 is absent); value = eps
-                          */
-    MICA__OP_ROPE, /* x [T, h, d], positions i32 [T], inverse frequencies; value = scale, flag = interleaved
-                    */
-    MICA__OP_ATTENTION,        /* q [T, h, d], k, v [S, hk, d], sinks or none; attention */
+    MICA__OP_MATMUL,      /* a [..., M, K], b [..., K, N], any strides, batch dims broadcast by strides of 0 */
+    MICA__OP_LINEAR,      /* x [M, K], w [N, K] or quantized, bias [N] or none (n_in == 2) -> f32 [M, N] */
+    MICA__OP_DEQUANTIZE,  /* w */
+    MICA__OP_RMS_NORM,    /* x [M, H], weight [H] or none; value = eps, value2 = weight offset */
+    MICA__OP_LAYER_NORM,  /* x [M, H], weight, bias (a tensor with data NULL and ndim 0 is absent); value = eps */
+    MICA__OP_ROPE,        /* x [T, h, d], positions i32 [T], inverse frequencies; value = scale, flag = interleaved */
+    MICA__OP_ATTENTION,   /* q [T, h, d], k, v [S, hk, d], sinks or none; attention */
     MICA__OP_CACHED_ATTENTION, /* q [T, h, d], k, v [T, hk, d], sinks or none; attention, cache, cache_slot */
     MICA__OP_COUNT
 } mica__op;
@@ -55,9 +51,8 @@ typedef struct mica__affine {
     const void *scales, *biases; /* [N, K / group_size], row-major, any alignment */
 } mica__affine;
 
-/* A tensor as a kernel sees it. Strides count elements (of the unpacked matrix for quantized ones) and may be
- * 0 or negative. Data may have any alignment. When `rows` is set, shape[0] is the bound and run->rows the
- * actual length. */
+/* A tensor as a kernel sees it. Strides count elements (of the unpacked matrix for quantized ones) and may be 0 or negative.
+ * Data may have any alignment. When `rows` is set, shape[0] is the bound and run->rows the actual length. */
 typedef struct mica__tensor {
     void *data;
     mica_dtype dtype;
@@ -91,11 +86,10 @@ typedef struct mica__instr {
     mica__attrs attrs;
     bool exact;          /* no int8 dot products */
     mica__kernel kernel; /* chosen by the backend */
-    /* A kernel that must see a common intermediate of all members (activations rounded to int8, say) has two
-     * phases with a barrier between: `prepare` runs first on every member. NULL: none. */
+    /* A kernel that must see a common intermediate of all members (activations rounded to int8, say) has two phases with a
+     * barrier between: `prepare` runs first on every member. NULL: none. */
     mica__kernel prepare;
-    size_t scratch_bytes; /* shared by all members during this instruction; 64-byte aligned; set by the
-                             backend */
+    size_t scratch_bytes; /* shared by all members during this instruction; 64-byte aligned; set by the backend */
     bool barrier;         /* filled by the program: all members meet before this instruction */
 } mica__instr;
 
@@ -122,8 +116,8 @@ static inline void mica__share(int64_t total, int64_t unit, int id, int n, int64
     if (*end > total) *end = total;
 }
 
-/* A backend: chooses kernels. `prepare_instr` fills kernel, prepare and scratch_bytes; UNSUPPORTED if it has
- * no kernel for it. `force_plain` chooses the plain reference kernel (for the op table test). */
+/* A backend: chooses kernels. `prepare_instr` fills kernel, prepare and scratch_bytes; UNSUPPORTED if it has no kernel for it. `force_plain`
+ * chooses the plain reference kernel (for the op table test). */
 typedef struct mica__backend {
     const char *name;
     const char *(*isa)(void);
@@ -132,8 +126,7 @@ typedef struct mica__backend {
 
 extern const mica__backend mica__backend_cpu;
 
-/* Layout of a cache, for kernels: keys [n_kv_heads, capacity, head_dim], values [n_kv_heads, capacity,
- * value_dim]. */
+/* Layout of a cache, for kernels: keys [n_kv_heads, capacity, head_dim], values [n_kv_heads, capacity, value_dim]. */
 struct mica_cache {
     mica_cache_options options;
     uint8_t *keys, *values;

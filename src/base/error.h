@@ -12,18 +12,16 @@ mica_status mica__fail(mica_error *err, mica_status status, const char *fmt, ...
 /* MICA_MEMORY with "out of memory (N bytes for WHAT)". */
 mica_status mica__fail_memory(mica_error *err, size_t n_bytes, const char *what);
 
-/* Status and message for an errno value of a system call on `path`: ENOENT NOT_FOUND, EACCES ACCESS, ENOSPC
- * IO, ENOMEM MEMORY,
+/* Status and message for an errno value of a system call on `path`: ENOENT NOT_FOUND, EACCES ACCESS, ENOSPC IO, ENOMEM MEMORY,
  * ... "`path`: cannot `what`: strerror". */
 mica_status mica__fail_errno(mica_error *err, int errno_value, const char *what, const char *path);
 
-/* Puts "prefix: " before the message already in *err; returns status. For a layer that adds where it
- * happened. */
+/* Puts "prefix: " before the message already in *err; returns status. For a layer that adds where it happened. */
 mica_status mica__fail_prefix(mica_error *err, mica_status status, const char *fmt, ...) MICA_PRINTF(3, 4);
 
-/* Untrusted bytes made fit for one line of a message: control characters, quotes, backslashes and invalid
- * UTF-8 are escaped (\n, \x1b), and more than 80 source bytes are cut with "...". Lives in the caller's
- * frame: mica__fail(err, MICA_DATA, "tensor '%s'", MICA_QUOTED(name, n)) */
+/* Untrusted bytes made fit for one line of a message: control characters, quotes, backslashes and invalid UTF-8 are
+ * escaped (\n, \x1b), and more than 80 source bytes are cut with "...". Lives in the caller's frame:
+ *     mica__fail(err, MICA_DATA, "tensor '%s'", MICA_QUOTED(name, n)) */
 typedef struct mica__quoted {
     char text[256];
 } mica__quoted;
@@ -32,10 +30,10 @@ const char *mica__quote(mica__quoted *out, const char *bytes, size_t n);
 #define MICA_QUOTED_STR(s) MICA_QUOTED((s).p, (s).n)
 
 /* Returns from the calling function when `expr` is not MICA_OK. */
-#define MICA_TRY(expr)                                                                                       \
-    do {                                                                                                     \
-        mica_status mica_try_status_ = (expr);                                                               \
-        if (mica_try_status_ != MICA_OK) return mica_try_status_;                                            \
+#define MICA_TRY(expr)                                                                                                 \
+    do {                                                                                                               \
+        mica_status mica_try_status_ = (expr);                                                                         \
+        if (mica_try_status_ != MICA_OK) return mica_try_status_;                                                      \
     } while (0)
 
 #endif

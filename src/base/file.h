@@ -1,8 +1,7 @@
 /* base/file.h: whole files in memory, mapped files, safe replacement of files.
  *
- * Only regular files are opened (never a directory, FIFO or device, and never with a blocking open). A mapped
- * file that another process truncates does not kill the process: the missing pages read as zeros and
- * `mica__map_check` reports it. */
+ * Only regular files are opened (never a directory, FIFO or device, and never with a blocking open). A mapped file that
+ * another process truncates does not kill the process: the missing pages read as zeros and `mica__map_check` reports it. */
 #ifndef MICA_BASE_FILE_H
 #define MICA_BASE_FILE_H
 
@@ -19,16 +18,14 @@ typedef struct mica__mapping {
 mica_status mica__mapping_open(mica__mapping *out, const char *path, mica_error *err);
 /* IO if the file was truncated under us since it was mapped, else OK. Cheap. */
 mica_status mica__mapping_check(const mica__mapping *m, mica_error *err);
-/* Drops the resident pages of [offset, offset + n) that lie wholly inside; they are read again when touched.
- */
+/* Drops the resident pages of [offset, offset + n) that lie wholly inside; they are read again when touched. */
 void mica__mapping_forget(const mica__mapping *m, size_t offset, size_t n);
 void mica__mapping_release(mica__mapping *m); /* {0} allowed */
 
 /* Reads a whole regular file of at most max_bytes (LIMIT beyond). The buffer is appended to. */
 mica_status mica__file_read(mica__buf *out, const char *path, size_t max_bytes, mica_error *err);
 
-/* Writes the file so that `path` holds either its old content or all of the new: temporary name beside it,
- * fsync, rename. */
+/* Writes the file so that `path` holds either its old content or all of the new: temporary name beside it, fsync, rename. */
 mica_status mica__file_write(const char *path, const void *bytes, size_t n, mica_error *err);
 
 bool mica__path_is_dir(const char *path);

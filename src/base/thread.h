@@ -1,8 +1,7 @@
 /* base/thread.h: the thread team that runs programs.
  *
- * A team of n threads, the caller being number 0, runs one function at a time. Inside it the members meet at
- * barriers. Waiting spins for a bounded time and then sleeps, so that a busy core or a CPU quota slows the
- * team down but never stalls it.
+ * A team of n threads, the caller being number 0, runs one function at a time. Inside it the members meet at barriers. Waiting
+ * spins for a bounded time and then sleeps, so that a busy core or a CPU quota slows the team down but never stalls it.
  *
  *     mica__team_run(team, work, &job);       // work(&job, id, n) on every member, returns when all are done
  */
@@ -13,8 +12,8 @@
 
 typedef struct mica__team mica__team;
 
-/* How many threads a team should have here: processors in the affinity mask, at most the cgroup CPU quota
- * (rounded up), at most the physical cores. At least 1. */
+/* How many threads a team should have here: processors in the affinity mask, at most the cgroup CPU quota (rounded up), at
+ * most the physical cores. At least 1. */
 int mica__cpu_threads(void);
 
 /* n_threads 0: mica__cpu_threads(). At most 256. */
@@ -22,11 +21,9 @@ mica_status mica__team_create(mica__team **out, int n_threads, mica_error *err);
 void mica__team_free(mica__team *team); /* NULL allowed; must be idle */
 int mica__team_size(const mica__team *team);
 
-/* Runs fn on all members. Calls from several threads at once wait for each other: a team does one job at a
- * time. */
+/* Runs fn on all members. Calls from several threads at once wait for each other: a team does one job at a time. */
 void mica__team_run(mica__team *team, void (*fn)(void *job, int id, int n), void *job);
-/* Only inside a running job; every member must call it the same number of times. Memory written before it is
- * seen after it. */
+/* Only inside a running job; every member must call it the same number of times. Memory written before it is seen after it. */
 void mica__team_barrier(mica__team *team);
 
 #endif

@@ -43,7 +43,8 @@ typedef struct mica__tensor_view {
 } mica__tensor_view;
 
 /* path: a folder or a .gguf file. A folder without weights is fine (tokenizer only): it has no tensors. */
-mica_status mica__checkpoint_open(mica__checkpoint **out, const char *path, const mica_notices *notices, mica_error *err);
+mica_status mica__checkpoint_open(mica__checkpoint **out, const char *path, const mica_notices *notices,
+                                  mica_error *err);
 void mica__checkpoint_free(mica__checkpoint *c); /* NULL allowed */
 const char *mica__checkpoint_path(const mica__checkpoint *c);
 const char *mica__checkpoint_format(const mica__checkpoint *c); /* "safetensors", "gguf", "none" */
@@ -56,7 +57,8 @@ void mica__checkpoint_forget_text(mica__checkpoint *c, const char *name);
 size_t mica__checkpoint_n_tensors(const mica__checkpoint *c);
 const mica__tensor_view *mica__checkpoint_tensor_at(const mica__checkpoint *c, size_t i);
 const mica__tensor_view *mica__checkpoint_tensor(const mica__checkpoint *c, mica__str name); /* NULL: none */
-size_t mica__checkpoint_tensor_bytes(const mica__checkpoint *c); /* sum over all tensors */
+/* Sum over all tensors. */
+size_t mica__checkpoint_tensor_bytes(const mica__checkpoint *c);
 
 /* Elements as float32, row-major, the conversion undone: n = product of the shape. Any storage but OTHER. */
 mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_error *err);
