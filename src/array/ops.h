@@ -52,12 +52,14 @@ typedef struct mica__affine {
 } mica__affine;
 
 /* A tensor as a kernel sees it. Strides count elements (of the unpacked matrix for quantized ones) and may be 0 or negative.
- * Data may have any alignment. When `rows` is set, shape[0] is the bound and run->rows the actual length. */
+ * Data may have any alignment. When `rows` is set, shape[0] is the bound and the actual length is run->rows * rows_factor: use
+ * mica__rows. (rows_factor is 1 for [rows, ...] and n for [rows, n, ...] flattened to [rows * n, ...].) */
 typedef struct mica__tensor {
     void *data;
     mica_dtype dtype;
     int ndim;
     bool rows, quantized;
+    int64_t rows_factor; /* if rows */
     int64_t shape[MICA_MAX_DIMS];
     int64_t strides[MICA_MAX_DIMS];
     mica__affine affine; /* if quantized */
@@ -103,7 +105,7 @@ typedef struct mica__run {
 /* Actual length of dimension 0. */
 static inline int64_t mica__rows(const mica__tensor *t, const mica__run *run)
 {
-    return t->rows ? run->rows : (t->ndim ? t->shape[0] : 1);
+    return t->rows ? run->rows * t->rows_factor : (t->ndim ? t->shape[0] : 1);
 }
 
 /* Share `id` of `n` of the range [0, total), in multiples of `unit`. */
