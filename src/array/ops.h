@@ -9,6 +9,7 @@
 #include <mica/array.h>
 
 #define MICA__MAX_INPUTS 8
+#define MICA__MAX_PHASES 3
 
 typedef enum mica__op {
     MICA__OP_NONE, /* a source: data, input, view */
@@ -86,21 +87,30 @@ typedef struct mica__instr {
     mica__tensor in[MICA__MAX_INPUTS];
     mica__tensor out; /* row-major and dense, except for MICA__OP_CONCATENATE */
     mica__attrs attrs;
-    bool exact;          /* no int8 dot products */
-    mica__kernel kernel; /* chosen by the backend */
-    /* A kernel that must see a common intermediate of all members (activations rounded to int8, say) has two phases with a
-     * barrier between: `prepare` runs first on every member. NULL: none. */
-    mica__kernel prepare;
-    size_t scratch_bytes; /* shared by all members during this instruction; 64-byte aligned; set by the backend */
-    bool barrier;         /* filled by the program: all members meet before this instruction */
+    bool exact; /* no int8 dot products */
+    /* Chosen by the backend: what every member of the team runs, phase after phase, with a barrier between two phases (none
+     * after the last). A phase may leave an intermediate in scratch memory that all members need in the next one, such as
+     * activations rounded to int8. */
+    mica__kernel phase[MICA__MAX_PHASES];
+    int n_phases;
+    /* Scratch memory during this instruction: `scratch_bytes` that all members share, then `member_scratch_bytes` for each
+     * member of its own. Both are multiples of 64. Set by the backend. */
+    size_t scratch_bytes, member_scratch_bytes;
+    bool barrier; /* filled by the program: all members meet before this instruction */
 } mica__instr;
 
 /* What changes from run to run. */
 typedef struct mica__run {
     int64_t rows, n_past;
     mica_cache *const *caches;
-    uint8_t *scratch;
+    uint8_t *scratch; /* 64-byte aligned: scratch_bytes + team size * member_scratch_bytes of the neediest instruction */
 } mica__run;
+
+/* Member `id`'s own scratch memory: [member_scratch_bytes]. */
+static inline uint8_t *mica__member_scratch(const mica__instr *instr, const mica__run *run, int id)
+{
+    return run->scratch + instr->scratch_bytes + (size_t)id * instr->member_scratch_bytes;
+}
 
 /* Actual length of dimension 0. */
 static inline int64_t mica__rows(const mica__tensor *t, const mica__run *run)
@@ -118,8 +128,8 @@ static inline void mica__share(int64_t total, int64_t unit, int id, int n, int64
     if (*end > total) *end = total;
 }
 
-/* A backend: chooses kernels. `prepare_instr` fills kernel, prepare and scratch_bytes; UNSUPPORTED if it has no kernel for it. `force_plain`
- * chooses the plain reference kernel (for the op table test). */
+/* A backend: chooses kernels. `prepare_instr` fills the phases and the scratch sizes; UNSUPPORTED if it has no kernel for it.
+ * `force_plain` chooses the plain reference kernel (for the op table test). */
 typedef struct mica__backend {
     const char *name;
     const char *(*isa)(void);
