@@ -221,7 +221,8 @@ MICA_API mica_array *mica_slice(mica_graph *g, mica_array *x, int axis, int64_t 
 MICA_API mica_array *mica_broadcast_to(mica_graph *g, mica_array *x, const int64_t *shape, int ndim);
 MICA_API mica_array *mica_concatenate(mica_graph *g, mica_array *const *xs, int n, int axis);
 MICA_API mica_array *mica_contiguous(mica_graph *g, mica_array *x);
-/* x[..., indices, ...] along axis; indices i32 or i64 of any shape, which replaces that axis. Out of range: clamped. */
+/* x[..., indices, ...] along axis; indices i32 or i64 of any shape, which replaces that axis. Out of range: clamped.
+ * Rows of a quantized x are dequantized to f32. */
 MICA_API mica_array *mica_take(mica_graph *g, mica_array *x, mica_array *indices, int axis);
 MICA_API mica_array *mica_take_along_axis(mica_graph *g, mica_array *x, mica_array *indices, int axis);
 
@@ -284,7 +285,7 @@ MICA_API void *mica_cache_row(mica_cache *cache, bool values, int head, int64_t 
 
 /* Attention of T rows at positions [n_past, n_past + T) of one sequence, over the bound cache: writes the rows' k and v at
  * `position % capacity` first, then attends. q f32 [T, n_heads, d], k, v f32 [T, n_kv_heads, d]. The number n_past is given at each run.
- * The options must match the bound cache's. */
+ * The options must match the bound cache's, except for the capacity: each run uses that of the cache it is given. */
 MICA_API mica_array *mica_cached_attention(mica_graph *g, int cache_slot, const mica_cache_options *cache,
                                            mica_array *q, mica_array *k, mica_array *v, mica_array *sinks,
                                            const mica_attention_options *options);
