@@ -48,8 +48,9 @@ struct mica_array {
     int bits, group_size; /* quantized: in = codes, scales, biases */
     mica_array **in;      /* [n_in]; views: in[0] is the root. Inside the same allocation. */
 
-    mica_array *next_dead; /* while being freed */
-    uint32_t mark, index;  /* while a program is compiled from the graph */
+    const mica_graph *graph; /* only ever compared */
+    mica_array *next_dead;   /* while being freed */
+    uint32_t mark, index;    /* while a program is compiled from the graph */
 };
 
 struct mica_graph {

@@ -107,6 +107,7 @@ mica_array *mica__new(mica_graph *g, const char *what, mica__kind kind, mica_dty
     }
     atomic_init(&a->refs, 1);
     a->kind = kind;
+    a->graph = g;
     a->dtype = dtype;
     a->ndim = ndim;
     for (int i = 0; i < ndim; i++) a->shape[i] = shape[i];

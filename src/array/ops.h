@@ -93,23 +93,27 @@ typedef struct mica__instr {
      * activations rounded to int8. */
     mica__kernel phase[MICA__MAX_PHASES];
     int n_phases;
-    /* Scratch memory during this instruction: `scratch_bytes` that all members share, then `member_scratch_bytes` for each
+    /* Scratch memory during this instruction: `scratch_bytes` that all members share, and `member_scratch_bytes` for each
      * member of its own. Both are multiples of 64. Set by the backend. */
     size_t scratch_bytes, member_scratch_bytes;
-    bool barrier; /* filled by the program: all members meet before this instruction */
+    /* Not 0: two instructions with the same phase[0], the same in[0] and the same key leave the same shared scratch after their
+     * first phase; a program then runs only one of the two. Set by the backend. */
+    uint64_t first_phase_key;
 } mica__instr;
 
 /* What changes from run to run. */
 typedef struct mica__run {
     int64_t rows, n_past;
     mica_cache *const *caches;
-    uint8_t *scratch; /* 64-byte aligned: scratch_bytes + team size * member_scratch_bytes of the neediest instruction */
+    uint8_t *scratch;        /* [instr->scratch_bytes], 64-byte aligned */
+    uint8_t *member_scratch; /* [team size, instr->member_scratch_bytes]; NULL: follows scratch */
 } mica__run;
 
 /* Member `id`'s own scratch memory: [member_scratch_bytes]. */
 static inline uint8_t *mica__member_scratch(const mica__instr *instr, const mica__run *run, int id)
 {
-    return run->scratch + instr->scratch_bytes + (size_t)id * instr->member_scratch_bytes;
+    uint8_t *first = run->member_scratch ? run->member_scratch : run->scratch + instr->scratch_bytes;
+    return first + (size_t)id * instr->member_scratch_bytes;
 }
 
 /* Actual length of dimension 0. */

@@ -125,10 +125,6 @@ mica_array *mica_cached_attention(mica_graph *g, int cache_slot, const mica_cach
                            MICA_SHAPE(k), MICA_SHAPE(v), cache_slot, cache->n_kv_heads, cache->head_dim,
                            cache->value_dim);
     if (options && options->bidirectional) return mica__latch(g, MICA_INVALID, "cached_attention: must be causal");
-    int64_t kept = q->shape[0] + (options && options->window > 0 ? options->window - 1 : 0);
-    if (cache->capacity < kept)
-        return mica__latch(g, MICA_INVALID, "cached_attention: capacity %lld for %lld rows and window",
-                           (long long)cache->capacity, (long long)kept);
     int64_t shape[] = {q->shape[0], q->shape[1], v->shape[2]};
     mica_array *a = mica__operation(g, MICA__OP_CACHED_ATTENTION, MICA_DTYPE_F32, shape, 3, in, n_in, q);
     if (!a) return NULL;
