@@ -19,7 +19,7 @@ void *mica__realloc(void *block, size_t n, size_t size); /* block stays valid on
 void mica__free(void *block);                            /* NULL allowed */
 char *mica__strndup(const char *s, size_t n);            /* NUL-terminated copy */
 
-/* Pages from the operating system: zeroed, page-aligned, committed when touched; asks for huge pages where that is possible.
+/* Pages from the operating system: zeroed, page-aligned, committed when touched.
  * NULL on failure. Not through the allocator. n_bytes must be the same in both calls. */
 void *mica__pages_alloc(size_t n_bytes);
 void mica__pages_free(void *pages, size_t n_bytes);
