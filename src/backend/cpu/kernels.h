@@ -1,0 +1,69 @@
+/* backend/cpu/kernels.h: what the op families give to the selection table.
+ *
+ * One function per family fills the phases of an instruction: the plain kernel, which takes every dtype and stride, or a
+ * faster one for what this processor and these tensors allow. Returns false if no kernel takes the instruction. */
+#ifndef MICA_BACKEND_CPU_KERNELS_H
+#define MICA_BACKEND_CPU_KERNELS_H
+
+#include "array/ops.h"
+#include "base/cpu.h"
+
+#if defined(__x86_64__)
+#define MICA__X86 1
+#define MICA__AVX2 __attribute__((target("avx2,fma,f16c")))
+#define MICA__AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define MICA__AVX512_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
+#else
+#define MICA__X86 0
+#endif
+
+typedef bool (*mica__chooser)(mica__instr *instr, bool plain);
+
+bool mica__cpu_unary(mica__instr *instr, bool plain);
+bool mica__cpu_binary(mica__instr *instr, bool plain);
+bool mica__cpu_where(mica__instr *instr, bool plain);
+bool mica__cpu_softcap(mica__instr *instr, bool plain);
+bool mica__cpu_gated(mica__instr *instr, bool plain);
+bool mica__cpu_fill(mica__instr *instr, bool plain);
+bool mica__cpu_copy(mica__instr *instr, bool plain);
+bool mica__cpu_reduce(mica__instr *instr, bool plain);
+bool mica__cpu_softmax(mica__instr *instr, bool plain);
+bool mica__cpu_cumsum(mica__instr *instr, bool plain);
+bool mica__cpu_sort(mica__instr *instr, bool plain);
+bool mica__cpu_take(mica__instr *instr, bool plain);
+bool mica__cpu_take_along(mica__instr *instr, bool plain);
+bool mica__cpu_matmul(mica__instr *instr, bool plain);
+bool mica__cpu_linear(mica__instr *instr, bool plain);
+bool mica__cpu_dequantize(mica__instr *instr, bool plain);
+bool mica__cpu_norm(mica__instr *instr, bool plain);
+bool mica__cpu_rope(mica__instr *instr, bool plain);
+bool mica__cpu_attention(mica__instr *instr, bool plain);
+
+/* AVX2, FMA and F16C. */
+static inline bool mica__has_avx2(void)
+{
+    const mica__cpu *c = mica__cpu_features();
+    return c->avx2 && c->fma && c->f16c;
+}
+
+/* One phase, no scratch memory. */
+static inline bool mica__set_kernel(mica__instr *instr, mica__kernel kernel)
+{
+    instr->phase[0] = kernel;
+    instr->n_phases = 1;
+    return true;
+}
+
+static inline int64_t mica__min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t mica__max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Rounds scratch sizes up. */
+static inline size_t mica__round64(size_t n) { return (n + 63) & ~(size_t)63; }
+
+/* An optional input: given, and not the absent tensor. (Its data may be known only at the run.) */
+static inline const mica__tensor *mica__optional(const mica__instr *instr, int i)
+{
+    return instr->n_in > i && instr->in[i].ndim > 0 ? &instr->in[i] : NULL;
+}
+
+#endif
