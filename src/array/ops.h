@@ -36,7 +36,7 @@ typedef enum mica__op {
     MICA__OP_LINEAR,      /* x [M, K], w [N, K] or quantized, bias [N] or none (n_in == 2) -> f32 [M, N] */
     MICA__OP_DEQUANTIZE,  /* w */
     MICA__OP_RMS_NORM,    /* x [M, H], weight [H] or none; value = eps, value2 = weight offset */
-    MICA__OP_LAYER_NORM,  /* x [M, H], weight, bias (a tensor with data NULL and ndim 0 is absent); value = eps */
+    MICA__OP_LAYER_NORM,  /* x [M, H], then weight if axis & 1, then bias if axis & 2; value = eps */
     MICA__OP_ROPE,        /* x [T, h, d], positions i32 [T], inverse frequencies; value = scale, flag = interleaved */
     MICA__OP_ATTENTION,   /* q [T, h, d], k, v [S, hk, d], sinks or none; attention */
     MICA__OP_CACHED_ATTENTION, /* q [T, h, d], k, v [T, hk, d], sinks or none; attention, cache, cache_slot */

@@ -6,13 +6,11 @@
 
 #include <string.h>
 
-
 static const mica__chooser choosers[MICA__OP_COUNT] = {
 #define UNARY(code, name) [MICA__OP_##code] = mica__cpu_unary,
 #define BINARY(code, name) [MICA__OP_##code] = mica__cpu_binary,
 #define REDUCE(code, name) [MICA__OP_##code] = mica__cpu_reduce,
-    MICA_UNARY_MAP(UNARY) MICA_BINARY_MAP(BINARY) MICA_REDUCE_MAP(REDUCE)
-    [MICA__OP_WHERE] = mica__cpu_where,
+    MICA_UNARY_MAP(UNARY) MICA_BINARY_MAP(BINARY) MICA_REDUCE_MAP(REDUCE)[MICA__OP_WHERE] = mica__cpu_where,
     [MICA__OP_ASTYPE] = mica__cpu_copy,
     [MICA__OP_COPY] = mica__cpu_copy,
     [MICA__OP_SOFTCAP] = mica__cpu_softcap,

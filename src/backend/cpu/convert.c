@@ -79,7 +79,8 @@ static uint64_t clamp_to_u64(double d)
         LOAD_CASE(U32, uint32_t, member, SAME)                                                                         \
         LOAD_CASE(U64, uint64_t, member, SAME)                                                                         \
         LOAD_CASE(BOOL, uint8_t, member, TRUTH)                                                                        \
-    case MICA_DTYPE_COUNT: break;                                                                                      \
+    case MICA_DTYPE_COUNT:                                                                                             \
+        break;                                                                                                         \
     }
 
 #define STORE_INTEGERS(member, PREFIX)                                                                                 \
@@ -108,7 +109,7 @@ static uint64_t clamp_to_u64(double d)
 void mica__load(mica__class c, mica__chunk *dst, const void *src, mica_dtype dtype, int64_t stride, int64_t n)
 {
     const uint8_t *s = src;
-    if (F_LOAD_SATURATED(c) && mica__is_float(dtype)) {
+    if (F_LOAD_SATURATED(c) && mica__floating(dtype)) {
         mica__chunk wide;
         mica__load(MICA__CLASS_F64, &wide, src, dtype, stride, n);
         mica__store(MICA__CLASS_F64, &wide, dst, c == MICA__CLASS_I64 ? MICA_DTYPE_I64 : MICA_DTYPE_U64, 1, n);
@@ -116,15 +117,18 @@ void mica__load(mica__class c, mica__chunk *dst, const void *src, mica_dtype dty
     }
     switch (c) {
     case MICA__CLASS_F32:
-        if (stride == 1 && dtype != MICA_DTYPE_F64 && mica__is_float(dtype)) {
+        if (stride == 1 && dtype != MICA_DTYPE_F64 && mica__floating(dtype)) {
             mica__load_f32(dst->f32, src, dtype, n);
             return;
         }
         LOAD_ALL(f32)
         break;
-    case MICA__CLASS_F64: LOAD_ALL(f64) break;
-    case MICA__CLASS_I64: LOAD_ALL(i64) break;
-    case MICA__CLASS_U64: LOAD_ALL(u64) break;
+    case MICA__CLASS_F64:
+        LOAD_ALL(f64) break;
+    case MICA__CLASS_I64:
+        LOAD_ALL(i64) break;
+    case MICA__CLASS_U64:
+        LOAD_ALL(u64) break;
     }
 }
 
@@ -136,7 +140,8 @@ static void store_from_f32(const mica__chunk *src, uint8_t *d, mica_dtype dtype,
         STORE_CASE(BF16, uint16_t, f32, mica__to_bf16)
         STORE_CASE(F64, double, f32, SAME)
         STORE_INTEGERS(f32, F_TO_)
-    case MICA_DTYPE_COUNT: break;
+    case MICA_DTYPE_COUNT:
+        break;
     }
 }
 
@@ -148,7 +153,8 @@ static void store_from_f64(const mica__chunk *src, uint8_t *d, mica_dtype dtype,
         STORE_CASE(BF16, uint16_t, f64, F64_TO_BF16)
         STORE_CASE(F64, double, f64, SAME)
         STORE_INTEGERS(f64, F_TO_)
-    case MICA_DTYPE_COUNT: break;
+    case MICA_DTYPE_COUNT:
+        break;
     }
 }
 
@@ -160,7 +166,8 @@ static void store_from_i64(const mica__chunk *src, uint8_t *d, mica_dtype dtype,
         STORE_CASE(BF16, uint16_t, i64, INT_TO_BF16)
         STORE_CASE(F64, double, i64, SAME)
         STORE_INTEGERS(i64, I_TO_)
-    case MICA_DTYPE_COUNT: break;
+    case MICA_DTYPE_COUNT:
+        break;
     }
 }
 
@@ -172,17 +179,26 @@ static void store_from_u64(const mica__chunk *src, uint8_t *d, mica_dtype dtype,
         STORE_CASE(BF16, uint16_t, u64, INT_TO_BF16)
         STORE_CASE(F64, double, u64, SAME)
         STORE_INTEGERS(u64, I_TO_)
-    case MICA_DTYPE_COUNT: break;
+    case MICA_DTYPE_COUNT:
+        break;
     }
 }
 
 void mica__store(mica__class c, const mica__chunk *src, void *dst, mica_dtype dtype, int64_t stride, int64_t n)
 {
     switch (c) {
-    case MICA__CLASS_F32: store_from_f32(src, dst, dtype, stride, n); break;
-    case MICA__CLASS_F64: store_from_f64(src, dst, dtype, stride, n); break;
-    case MICA__CLASS_I64: store_from_i64(src, dst, dtype, stride, n); break;
-    case MICA__CLASS_U64: store_from_u64(src, dst, dtype, stride, n); break;
+    case MICA__CLASS_F32:
+        store_from_f32(src, dst, dtype, stride, n);
+        break;
+    case MICA__CLASS_F64:
+        store_from_f64(src, dst, dtype, stride, n);
+        break;
+    case MICA__CLASS_I64:
+        store_from_i64(src, dst, dtype, stride, n);
+        break;
+    case MICA__CLASS_U64:
+        store_from_u64(src, dst, dtype, stride, n);
+        break;
     }
 }
 
@@ -254,7 +270,8 @@ MICA__AVX2 void mica__store_f32_avx2(const float *src, void *dst, mica_dtype dty
         }
     } else if (dtype == MICA_DTYPE_F16) {
         for (; i + 8 <= n; i += 8)
-            _mm_storeu_si128((__m128i *)(d + 2 * i), _mm256_cvtps_ph(_mm256_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
+            _mm_storeu_si128((__m128i *)(d + 2 * i),
+                             _mm256_cvtps_ph(_mm256_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
     }
     mica__store_f32(src + i, d + (int64_t)mica_dtype_size(dtype) * i, dtype, n - i);
 }

@@ -21,7 +21,7 @@ typedef union mica__chunk {
     uint64_t u64[MICA__CHUNK];
 } mica__chunk;
 
-static inline bool mica__is_float(mica_dtype t)
+static inline bool mica__floating(mica_dtype t)
 {
     return t == MICA_DTYPE_F32 || t == MICA_DTYPE_F16 || t == MICA_DTYPE_BF16 || t == MICA_DTYPE_F64;
 }
@@ -30,7 +30,7 @@ static inline bool mica__is_float(mica_dtype t)
 static inline mica__class mica__class_of(mica_dtype t)
 {
     if (t == MICA_DTYPE_F64) return MICA__CLASS_F64;
-    if (mica__is_float(t)) return MICA__CLASS_F32;
+    if (mica__floating(t)) return MICA__CLASS_F32;
     return t == MICA_DTYPE_U64 ? MICA__CLASS_U64 : MICA__CLASS_I64;
 }
 
@@ -118,9 +118,6 @@ void mica__unpack(uint8_t *dst, const uint8_t *row, size_t row_bytes, int bits, 
 void mica__dequantize(float *dst, const mica__tensor *w, int64_t r, int64_t begin, int64_t n);
 
 /* Bytes of one row of codes. */
-static inline size_t mica__row_bytes(const mica__tensor *w)
-{
-    return (size_t)w->shape[1] * (size_t)w->affine.bits / 8;
-}
+static inline size_t mica__row_bytes(const mica__tensor *w) { return (size_t)w->shape[1] * (size_t)w->affine.bits / 8; }
 
 #endif

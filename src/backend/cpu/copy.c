@@ -38,7 +38,8 @@ static void convert(void *dst, mica_dtype to, int64_t dst_step, const void *src,
         const uint8_t *s = (const uint8_t *)src + i * src_step * (int64_t)mica_dtype_size(from);
         uint8_t *d = (uint8_t *)dst + i * dst_step * (int64_t)mica_dtype_size(to);
 #if MICA__X86
-        bool half_in = from == MICA_DTYPE_F16 || from == MICA_DTYPE_BF16, half_out = to == MICA_DTYPE_F16 || to == MICA_DTYPE_BF16;
+        bool half_in = from == MICA_DTYPE_F16 || from == MICA_DTYPE_BF16,
+             half_out = to == MICA_DTYPE_F16 || to == MICA_DTYPE_BF16;
         if (fast && half_in && src_step == 1) {
             mica__load_f32_avx2(x.f32, s, from, count);
         } else {
@@ -77,7 +78,10 @@ static void copy(const mica__instr *instr, const mica__run *run, int id, int n, 
     }
 }
 
-static void copy_plain(const mica__instr *instr, const mica__run *run, int id, int n) { copy(instr, run, id, n, false); }
+static void copy_plain(const mica__instr *instr, const mica__run *run, int id, int n)
+{
+    copy(instr, run, id, n, false);
+}
 static void copy_fast(const mica__instr *instr, const mica__run *run, int id, int n) { copy(instr, run, id, n, true); }
 
 bool mica__cpu_copy(mica__instr *instr, bool plain)

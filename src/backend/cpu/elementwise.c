@@ -22,8 +22,16 @@ typedef void (*u64_run)(const uint64_t *a, const uint64_t *b, uint64_t *out, int
     }
 /* The expression sees x (and y), and T for its constants. */
 #define FLOAT_UNARY(name, expression)                                                                                  \
-    static inline float name##_one_f32(float x) { typedef float T; return (T)(expression); }                           \
-    static inline double name##_one_f64(double x) { typedef double T; return (T)(expression); }                        \
+    static inline float name##_one_f32(float x)                                                                        \
+    {                                                                                                                  \
+        typedef float T;                                                                                               \
+        return (T)(expression);                                                                                        \
+    }                                                                                                                  \
+    static inline double name##_one_f64(double x)                                                                      \
+    {                                                                                                                  \
+        typedef double T;                                                                                              \
+        return (T)(expression);                                                                                        \
+    }                                                                                                                  \
     RUN(name, float, f32, name##_one_f32(a[i])) RUN(name, double, f64, name##_one_f64(a[i]))
 #define FLOAT_BINARY(name, expression)                                                                                 \
     static inline float name##_one_f32(float x, float y) { return (float)(expression); }                               \
@@ -177,7 +185,8 @@ typedef struct kit {
 } kit;
 
 /* The run as floats: in place where that is possible, else converted into `buffer`. */
-static const float *floats(const kit *k, mica__chunk *buffer, const void *src, mica_dtype dtype, int64_t stride, int64_t n)
+static const float *floats(const kit *k, mica__chunk *buffer, const void *src, mica_dtype dtype, int64_t stride,
+                           int64_t n)
 {
     if (stride == 1 && dtype == MICA_DTYPE_F32 && (uintptr_t)src % sizeof(float) == 0) return src;
 #if MICA__X86
@@ -345,8 +354,14 @@ static void fill(const mica__instr *instr, const mica__run *run, int id, int n)
     }
 }
 
-static void elementwise_plain(const mica__instr *i, const mica__run *r, int id, int n) { elementwise(i, r, id, n, false); }
-static void elementwise_fast(const mica__instr *i, const mica__run *r, int id, int n) { elementwise(i, r, id, n, true); }
+static void elementwise_plain(const mica__instr *i, const mica__run *r, int id, int n)
+{
+    elementwise(i, r, id, n, false);
+}
+static void elementwise_fast(const mica__instr *i, const mica__run *r, int id, int n)
+{
+    elementwise(i, r, id, n, true);
+}
 static void chained_plain(const mica__instr *i, const mica__run *r, int id, int n) { chained(i, r, id, n, false); }
 static void chained_fast(const mica__instr *i, const mica__run *r, int id, int n) { chained(i, r, id, n, true); }
 

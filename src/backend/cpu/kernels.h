@@ -60,10 +60,4 @@ static inline int64_t mica__max(int64_t a, int64_t b) { return a > b ? a : b; }
 /* Rounds scratch sizes up. */
 static inline size_t mica__round64(size_t n) { return (n + 63) & ~(size_t)63; }
 
-/* An optional input: given, and not the absent tensor. (Its data may be known only at the run.) */
-static inline const mica__tensor *mica__optional(const mica__instr *instr, int i)
-{
-    return instr->n_in > i && instr->in[i].ndim > 0 ? &instr->in[i] : NULL;
-}
-
 #endif

@@ -3,17 +3,11 @@
  * A row is done by one member, its sums in eight lanes that are added in a fixed order, so that a row's result does not depend
  * on its neighbours. Layer norm takes the variance from the differences to the mean, not from E[x^2] - E[x]^2. */
 #include "convert.h"
+#include "dot.h"
 #include "kernels.h"
 #include "walk.h"
 
 #include <math.h>
-
-enum { LANES = 8 };
-
-static float sum_lanes(const float *lane)
-{
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-}
 
 /* Rows of the input, weight and bias, and the length of a row. */
 typedef struct rows {
@@ -30,17 +24,17 @@ static void load_part(const mica__tensor *t, int64_t offset, int64_t begin, int6
 /* Sum over the row of (x - shift), squared if `squared`. */
 static float row_sum(const rows *r, int64_t offset, float shift, bool squared)
 {
-    float lane[LANES] = {0};
+    float lane[MICA__LANES] = {0};
     for (int64_t i = 0; i < r->length; i += MICA__CHUNK) {
         mica__chunk c;
         int64_t count = mica__min(r->length - i, MICA__CHUNK);
         load_part(r->x, offset, i, count, &c);
         for (int64_t j = 0; j < count; j++) {
             float v = c.f32[j] - shift;
-            lane[j % LANES] += squared ? v * v : v;
+            lane[j % MICA__LANES] += squared ? v * v : v;
         }
     }
-    return sum_lanes(lane);
+    return mica__sum_lanes(lane);
 }
 
 /* out = (x - shift) * factor * (weight + weight_offset) + bias */
@@ -66,8 +60,10 @@ static void write_row(const rows *r, int64_t offset, int64_t row, float shift, f
 static void norm(const mica__instr *instr, const mica__run *run, int id, int n)
 {
     const mica__tensor *x = &instr->in[0];
-    const rows r = {x, mica__optional(instr, 1), mica__optional(instr, 2), &instr->out, x->shape[x->ndim - 1]};
     bool rms = instr->op == MICA__OP_RMS_NORM;
+    bool weight = rms ? instr->n_in > 1 : instr->attrs.axis & 1, bias = !rms && instr->attrs.axis & 2;
+    const rows r = {x, weight ? &instr->in[1] : NULL, bias ? &instr->in[weight ? 2 : 1] : NULL, &instr->out,
+                    x->shape[x->ndim - 1]};
     const mica__tensor *operands[] = {x};
     mica__walk walk;
     mica__walk_init(&walk, operands, 1, 1, mica__rows(x, run));
