@@ -4,6 +4,7 @@
 #include "memory.h"
 #include "thread.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -46,10 +47,7 @@ static void detect(mica__cpu *c)
     c->bf16 = caps2 & (1ul << 14);
 }
 #else
-static void detect(mica__cpu *c)
-{
-    (void)c;
-}
+static void detect(mica__cpu *c) { (void)c; }
 #endif
 
 static mica__cpu features;
@@ -117,44 +115,62 @@ static int quota_of(const char *text)
     long quota = strtol(text, &end, 10);
     if (end == text || quota <= 0) return 0; /* "max", or -1 */
     long period = strtol(end, NULL, 10);
-    return period > 0 ? (int)((quota + period - 1) / period) : 0;
+    if (period <= 0) return 0;
+    long n = quota / period + (quota % period != 0);
+    return n < INT_MAX ? (int)n : INT_MAX;
 }
 
-/* The tightest quota of our control group and its parents (version 2), or of the version 1 controller. */
-static int cgroup_quota(void)
+/* The path in the line "0::PATH" of /proc/self/cgroup, ended in place; NULL without version 2. */
+static char *unified_group(char *groups)
 {
-    char groups[2048], path[2400], text[64];
+    for (char *line = groups; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, "0::/", 4) != 0) continue;
+        line[strcspn(line, "\n")] = 0;
+        return line + 3;
+    }
+    return NULL;
+}
+
+/* Version 1 has the controller's files mounted where the group is. */
+static int quota_v1(const char *root)
+{
+    char path[512], quota[32], period[32], text[80];
+    snprintf(path, sizeof path, "%s/cpu/cpu.cfs_quota_us", root);
+    if (!read_small(path, quota, sizeof quota)) return 0;
+    snprintf(path, sizeof path, "%s/cpu/cpu.cfs_period_us", root);
+    if (!read_small(path, period, sizeof period)) return 0;
+    snprintf(text, sizeof text, "%ld %ld", strtol(quota, NULL, 10), strtol(period, NULL, 10));
+    return quota_of(text);
+}
+
+int mica__cgroup_quota(const char *membership, const char *root)
+{
+    char groups[4096], path[4608], text[64];
     int tightest = 0;
-    if (read_small("/proc/self/cgroup", groups, sizeof groups)) {
-        char *group = strstr(groups, "0::");
-        if (group) {
-            group += 3;
-            group[strcspn(group, "\n")] = 0;
-            for (;;) {
-                snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", strcmp(group, "/") == 0 ? "" : group);
-                int quota = read_small(path, text, sizeof text) ? quota_of(text) : 0;
-                if (quota && (!tightest || quota < tightest)) tightest = quota;
-                char *slash = strrchr(group, '/');
-                if (!slash || !*group) break;
-                *slash = 0;
-            }
-        }
+    char *group = read_small(membership, groups, sizeof groups) ? unified_group(groups) : NULL;
+    while (group) { /* the group, its parent, ..., the root as "" */
+        size_t n = strlen(group);
+        if (n && group[n - 1] == '/') group[n - 1] = 0;
+        snprintf(path, sizeof path, "%s%s/cpu.max", root, group);
+        int quota = read_small(path, text, sizeof text) ? quota_of(text) : 0;
+        if (quota && (!tightest || quota < tightest)) tightest = quota;
+        char *slash = strrchr(group, '/');
+        if (!slash) break;
+        *slash = 0;
     }
-    char quota_text[32], period_text[32];
-    if (!tightest && read_small("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota_text, sizeof quota_text) &&
-        read_small("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period_text, sizeof period_text)) {
-        snprintf(text, sizeof text, "%ld %ld", strtol(quota_text, NULL, 10), strtol(period_text, NULL, 10));
-        tightest = quota_of(text);
-    }
-    return tightest;
+    return tightest ? tightest : quota_v1(root);
 }
 
 int mica__cpu_threads(void)
 {
     cpu_set_t mine;
     CPU_ZERO(&mine);
-    if (sched_getaffinity(0, sizeof mine, &mine) != 0) return 1;
-    int n = CPU_COUNT(&mine), cores = physical_cores(&mine), quota = cgroup_quota();
+    if (sched_getaffinity(0, sizeof mine, &mine) !=
+        0) /* more processors than the set has bits: more than a team needs */
+        for (size_t i = 0; i < CPU_SETSIZE; i++) CPU_SET(i, &mine);
+    int n = CPU_COUNT(&mine), cores = physical_cores(&mine),
+        quota = mica__cgroup_quota("/proc/self/cgroup", "/sys/fs/cgroup");
     if (cores && cores < n) n = cores;
     if (quota && quota < n) n = quota;
     return n > 0 ? n : 1;

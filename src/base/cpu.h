@@ -10,7 +10,13 @@ typedef struct mica__cpu {
     bool neon, dotprod, i8mm, bf16;                     /* AArch64 */
 } mica__cpu;
 
-/* The environment variable MICA_CPU ("plain", "avx2", "avx512", ...) lowers what is reported, for tests. Thread-safe. */
+/* The environment variable MICA_CPU lowers what is reported, for tests: "plain" (nothing), "avx2" (with fma, f16c), "avx512"
+ * (without its extensions), "neon" (without its). It never raises. Thread-safe; the variable is read once. */
 const mica__cpu *mica__cpu_features(void);
+
+/* Processors' worth of time that control groups grant this process, rounded up; 0: no limit known. `membership` is a file like
+ * /proc/self/cgroup, `root` the folder where the groups are mounted. The tightest of the group and its parents (version 2), or
+ * the quota at the root of the version 1 controller. */
+int mica__cgroup_quota(const char *membership, const char *root);
 
 #endif

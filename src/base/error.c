@@ -40,6 +40,25 @@ int mica_status_exit_code(mica_status status)
     return 70;
 }
 
+/* Whatever was formatted into it (paths are any bytes), a message is one line of valid UTF-8: other bytes become '?', and a
+ * character that the end of the text cut in two goes. */
+static void tidy(char *text)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        int length = mica__utf8_decode(text + i, n - i, &cp);
+        if (length && cp >= 0x20 && cp != 0x7f) {
+            i += (size_t)length;
+        } else if (!length && i + mica__utf8_invalid_length(text + i, n - i) == n && (unsigned char)text[i] >= 0xc2) {
+            text[i] = 0;
+            return;
+        } else {
+            text[i++] = '?';
+        }
+    }
+}
+
 mica_status mica__fail(mica_error *err, mica_status status, const char *fmt, ...)
 {
     if (err) {
@@ -48,6 +67,7 @@ mica_status mica__fail(mica_error *err, mica_status status, const char *fmt, ...
         err->status = status;
         vsnprintf(err->message, sizeof err->message, fmt, args);
         va_end(args);
+        tidy(err->message);
     }
     return status;
 }
@@ -132,9 +152,8 @@ const char *mica__quote(mica__quoted *out, const char *bytes, size_t n)
         size_t n_escaped;
         /* C1 controls, line separators and bidirectional overrides would let a file's text rearrange our
          * line. */
-        bool plain = length && cp >= 0x20 && cp != 0x7f && cp != '\\' && cp != '\'' &&
-                     !(cp >= 0x80 && cp < 0xa0) && !(cp >= 0x2028 && cp <= 0x202e) &&
-                     !(cp >= 0x2066 && cp <= 0x2069);
+        bool plain = length && cp >= 0x20 && cp != 0x7f && cp != '\\' && cp != '\'' && !(cp >= 0x80 && cp < 0xa0) &&
+                     !(cp >= 0x2028 && cp <= 0x202e) && !(cp >= 0x2066 && cp <= 0x2069);
         if (plain) {
             if (!quote_append(out->text, cap, &used, bytes + i, (size_t)length)) break;
             i += (size_t)length;

@@ -34,10 +34,11 @@ static struct sigaction previous_handler;
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
     const uint8_t *address = info->si_addr;
-    for (int i = 0; i < MAX_MAPPINGS; i++) {
+    for (int i = 0; info->si_code == BUS_ADRERR && i < MAX_MAPPINGS; i++) {
         const uint8_t *data = atomic_load(&mappings[i].data);
         size_t n = atomic_load(&mappings[i].n);
         if (n == 0 || address < data || address >= data + n) continue;
+        if (data != atomic_load(&mappings[i].data)) continue; /* this slot is changing hands: not the one that faults */
         size_t page = (size_t)sysconf(_SC_PAGESIZE);
         void *start = (void *)((uintptr_t)address & ~(uintptr_t)(page - 1));
         int saved = errno;
@@ -52,13 +53,14 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
     } else if (previous_handler.sa_handler != SIG_DFL && previous_handler.sa_handler != SIG_IGN) {
         previous_handler.sa_handler(sig);
     } else {
-        signal(sig, SIG_DFL); /* the fault happens again, without us */
+        signal(sig, SIG_DFL);
+        raise(sig); /* blocked until we return, and then deadly, as it would have been without us */
     }
 }
 
 static void install_handler(void)
 {
-    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
     sigaction(SIGBUS, &action, &previous_handler);
 }
@@ -130,7 +132,7 @@ mica_status mica__mapping_open(mica__mapping *out, const char *path, mica_error 
 mica_status mica__mapping_check(const mica__mapping *m, mica_error *err)
 {
     if (m->data && m->slot >= 0 && atomic_load(&mappings[m->slot].broken))
-        return mica__fail(err, MICA_IO, "%s: the file became shorter while it was in use", m->path);
+        return mica__fail(err, MICA_IO, "%s: the file became shorter or unreadable while it was in use", m->path);
     return MICA_OK;
 }
 
@@ -208,40 +210,56 @@ static void sync_parent(const char *path)
     mica__free(dir);
 }
 
+/* Creates a file with a fresh name in the folder of `path`, with the permissions that the process gives new files. The name
+ * does not grow with the file's name, which may already be as long as names can be. */
+static int create_beside(const char *path, char **temporary)
+{
+    static atomic_uint counter;
+    const char *slash = strrchr(path, '/');
+    int n_dir = slash ? (int)(slash - path) + 1 : 0, fd = -1;
+    for (int attempt = 0; attempt < 100 && fd < 0; attempt++) {
+        mica__buf name = {0};
+        mica__buf_printf(&name, "%.*s.mica-%ld-%u.tmp", n_dir, path, (long)getpid(), atomic_fetch_add(&counter, 1));
+        *temporary = mica__buf_take(&name);
+        if (!*temporary) {
+            errno = ENOMEM;
+            return -1;
+        }
+        fd = open(*temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        int why = errno;
+        if (fd < 0) mica__free(*temporary);
+        errno = why;
+        if (fd < 0 && why != EEXIST) return -1; /* EEXIST: left over from a process with our number */
+    }
+    return fd;
+}
+
 mica_status mica__file_write(const char *path, const void *bytes, size_t n, mica_error *err)
 {
-    mica__buf name = {0};
-    mica__buf_printf(&name, "%s.tmp-%ld-XXXXXX", path, (long)getpid());
-    char *temporary = mica__buf_take(&name);
-    if (!temporary) return mica__fail_memory(err, strlen(path), "a path");
-    mica_status status = MICA_OK;
-    int fd = mkostemp(temporary, O_CLOEXEC);
+    char *temporary;
+    int fd = create_beside(path, &temporary);
     if (fd < 0) {
-        status = mica__fail_errno(err, errno, "create", path);
+        mica_status status = mica__fail_errno(err, errno, "create", path);
         if (status == MICA_NOT_FOUND)
             status = mica__fail(err, MICA_CANNOT_CREATE, "%s: cannot create: no such folder", path);
-    } else {
-        mode_t mask = umask(0);
-        umask(mask);
-        bool ok = write_all(fd, bytes, n) && fchmod(fd, 0666 & ~mask) == 0 && fsync(fd) == 0;
-        int why = errno;
-        if (close(fd) != 0 && ok) {
-            ok = false;
-            why = errno;
-        }
-        if (ok && rename(temporary, path) != 0) {
-            ok = false;
-            why = errno;
-        }
-        if (ok)
-            sync_parent(path);
-        else {
-            unlink(temporary);
-            status = mica__fail_errno(err, why, "write", path);
-        }
+        return status;
     }
+    bool ok = write_all(fd, bytes, n) && fsync(fd) == 0;
+    int why = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        why = errno;
+    }
+    if (ok && rename(temporary, path) != 0) {
+        ok = false;
+        why = errno;
+    }
+    if (ok)
+        sync_parent(path);
+    else
+        unlink(temporary);
     mica__free(temporary);
-    return status;
+    return ok ? MICA_OK : mica__fail_errno(err, why, "write", path);
 }
 
 /* ---- paths ---- */

@@ -1,7 +1,8 @@
 /* base/file.h: whole files in memory, mapped files, safe replacement of files.
  *
  * Only regular files are opened (never a directory, FIFO or device, and never with a blocking open). A mapped file that
- * another process truncates does not kill the process: the missing pages read as zeros and `mica__map_check` reports it. */
+ * another process truncates does not kill the process: the missing pages read as zeros and mica__mapping_check reports it (for
+ * the first 1024 mappings that exist at once). */
 #ifndef MICA_BASE_FILE_H
 #define MICA_BASE_FILE_H
 

@@ -4,10 +4,10 @@
  * per value. A container's node is written when it opens and completed when it closes. */
 #include "json.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum { DEFAULT_DEPTH = 64, LARGEST_DEPTH = 512, DEFAULT_NODES = 64 << 20 };
 
@@ -29,8 +29,7 @@ static mica_status fail_at(parser *s, const char *at, mica_status status, const 
             line++;
             line_start = q + 1;
         }
-    return mica__fail(s->err, status, "JSON line %zu column %zu: %s", line, (size_t)(at - line_start) + 1,
-                      reason);
+    return mica__fail(s->err, status, "JSON line %zu column %zu: %s", line, (size_t)(at - line_start) + 1, reason);
 }
 
 static mica__jnode *add_node(parser *s, mica__jtype type)
@@ -85,8 +84,7 @@ static int read_escape(const char **p, const char *end, char out[4])
     q += 5;
     if (cp >= 0xdc00 && cp < 0xe000) return 0;
     if (cp >= 0xd800 && cp < 0xdc00) {
-        if (end - q < 6 || q[0] != '\\' || q[1] != 'u' || !hex4(q + 2, end, &low) || low < 0xdc00 ||
-            low >= 0xe000)
+        if (end - q < 6 || q[0] != '\\' || q[1] != 'u' || !hex4(q + 2, end, &low) || low < 0xdc00 || low >= 0xe000)
             return 0;
         cp = 0x10000 + ((cp - 0xd800) << 10) + (low - 0xdc00);
         q += 6;
@@ -125,8 +123,7 @@ static mica_status parse_escaped(parser *s, const char *start, mica__str *out)
     const char *scan = s->p, *open = start - 1;
     while (scan < s->end && *scan != '"') scan += *scan == '\\' && scan + 1 < s->end ? 2 : 1;
     if (scan >= s->end) return fail_at(s, open, MICA_DATA, "string without end");
-    char *buffer =
-        mica__arena_alloc(&s->doc->strings, (size_t)(scan - start) + 1, 1); /* escapes only shrink */
+    char *buffer = mica__arena_alloc(&s->doc->strings, (size_t)(scan - start) + 1, 1); /* escapes only shrink */
     if (!buffer) return mica__fail_memory(s->err, (size_t)(scan - start), "a JSON string");
     size_t n = (size_t)(s->p - start);
     memcpy(buffer, start, n);
@@ -164,10 +161,7 @@ static mica_status parse_string(parser *s, mica__str *out)
 
 /* ---- numbers and words ---- */
 
-static bool is_digit(const char *p, const char *end)
-{
-    return p < end && *p >= '0' && *p <= '9';
-}
+static bool is_digit(const char *p, const char *end) { return p < end && *p >= '0' && *p <= '9'; }
 
 /* Length of the JSON number at p, 0 if there is none; *fraction: it has a point or an exponent. */
 static size_t number_length(const char *p, const char *end, bool *fraction)
@@ -239,6 +233,16 @@ static mica_status parse_word(parser *s)
 
 /* ---- containers ---- */
 
+static mica_status fail_duplicate(parser *s, mica__str key)
+{
+    char reason[sizeof(mica__quoted) + 32];
+    snprintf(reason, sizeof reason, "duplicate key '%s'", MICA_QUOTED_STR(key));
+    /* A key that had escapes was copied out of the text; what is known then is where its object ends. */
+    uintptr_t first = (uintptr_t)s->text, at = (uintptr_t)key.p;
+    bool in_text = at > first && at <= (uintptr_t)s->p;
+    return fail_at(s, in_text ? key.p - 1 : s->p - 1, MICA_DATA, reason);
+}
+
 static mica_status check_unique(parser *s, const mica__jnode *object)
 {
     mica__map seen = {0};
@@ -250,7 +254,7 @@ static mica_status check_unique(parser *s, const mica__jnode *object)
         if (!mica__map_add(&seen, key, 0, &existing))
             status = mica__fail_memory(s->err, object->n, "JSON keys");
         else if (existing)
-            status = mica__fail(s->err, MICA_DATA, "JSON: duplicate key '%s'", MICA_QUOTED_STR(key));
+            status = fail_duplicate(s, key);
         if (status != MICA_OK) break;
     }
     mica__map_release(&seen);
@@ -273,8 +277,7 @@ static mica_status close_container(parser *s)
     mica__jnode *node = &s->doc->nodes[index];
     node->u.span = s->doc->n_nodes - index;
     s->p++;
-    return s->limits.unique_keys && node->type == MICA__JSON_OBJECT && node->n > 1 ? check_unique(s, node)
-                                                                                   : MICA_OK;
+    return s->limits.unique_keys && node->type == MICA__JSON_OBJECT && node->n > 1 ? check_unique(s, node) : MICA_OK;
 }
 
 static void skip_space(parser *s)
@@ -331,8 +334,7 @@ static mica_status parse_in_container(parser *s)
     if (s->p < s->end && *s->p == close) return close_container(s);
     if (!first) {
         if (s->p >= s->end || *s->p != ',')
-            return fail_at(s, s->p, MICA_DATA,
-                           is_object ? "',' or '}' was expected" : "',' or ']' was expected");
+            return fail_at(s, s->p, MICA_DATA, is_object ? "',' or '}' was expected" : "',' or ']' was expected");
         s->p++;
         skip_space(s);
     }
@@ -372,14 +374,8 @@ void mica__json_release(mica__json *doc)
 
 /* ---- access ---- */
 
-static bool is_container(mica__jval v)
-{
-    return v && (v->type == MICA__JSON_ARRAY || v->type == MICA__JSON_OBJECT);
-}
-static size_t span(mica__jval v)
-{
-    return is_container(v) ? v->u.span : 1;
-}
+static bool is_container(mica__jval v) { return v && (v->type == MICA__JSON_ARRAY || v->type == MICA__JSON_OBJECT); }
+static size_t span(mica__jval v) { return is_container(v) ? v->u.span : 1; }
 
 mica__jval mica__json_first(mica__jval container)
 {
@@ -388,15 +384,11 @@ mica__jval mica__json_first(mica__jval container)
 
 mica__jval mica__json_next(mica__jval container, mica__jval child)
 {
-    mica__jval next =
-        container->type == MICA__JSON_OBJECT ? child + 1 + span(child + 1) : child + span(child);
+    mica__jval next = container->type == MICA__JSON_OBJECT ? child + 1 + span(child + 1) : child + span(child);
     return next < container + container->u.span ? next : NULL;
 }
 
-mica__str mica__json_key(mica__jval member)
-{
-    return (mica__str){member->u.text, member->n};
-}
+mica__str mica__json_key(mica__jval member) { return (mica__str){member->u.text, member->n}; }
 
 mica__jval mica__json_get_str(mica__jval object, mica__str key)
 {
@@ -441,8 +433,7 @@ bool mica__json_int(mica__jval v, int64_t *out)
     int64_t value = 0;
     for (uint32_t i = negative; i < v->n; i++) {
         int digit = v->u.text[i] - '0';
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_sub_overflow(value, digit, &value))
-            return false;
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_sub_overflow(value, digit, &value)) return false;
     }
     if (!negative && value == INT64_MIN) return false;
     *out = negative ? value : -value;
@@ -462,28 +453,87 @@ bool mica__json_double(mica__jval v, double *out)
 
 /* ---- numbers and text ---- */
 
+static bool is_named(const char *p, size_t n, const char *name)
+{
+    return n == strlen(name) && strncasecmp(p, name, n) == 0;
+}
+
+/* The text is rewritten as whole digits and an exponent, which needs no decimal point (strtod's depends on the locale) and no
+ * memory: a double's rounding depends on at most 767 digits and on whether anything but zeros follows, so that a longer number
+ * is cut behind a final 1 that stands for the rest. */
 bool mica__parse_double(const char *p, size_t n, double *out)
 {
-    /* strtod uses the locale's point, and wants a terminator: the number is copied with that point. Digits
-     * beyond 800 cannot change a double's rounding by more than the sticky last one, so very long numbers go
-     * through the heap unshortened. */
-    char small[128], *copy = n < sizeof small ? small : mica__alloc(n + 1, 1);
-    if (!copy || n == 0) {
-        if (copy != small) mica__free(copy);
-        return false;
+    enum { MAX_DIGITS = 800 };
+    const int64_t far = 1000000000000; /* beyond any exponent that matters, below overflow */
+    char digits[MAX_DIGITS + 32];
+    const char *end = p + n;
+    bool negative = n && *p == '-', any = false, point = false, rest = false;
+    if (n && (*p == '-' || *p == '+')) p++;
+    if (is_named(p, (size_t)(end - p), "inf") || is_named(p, (size_t)(end - p), "infinity")) {
+        *out = negative ? -INFINITY : INFINITY;
+        return true;
     }
-    memcpy(copy, p, n);
-    copy[n] = 0;
-    char *point = strchr(copy, '.'), *end;
-    char locale_point[8];
-    snprintf(locale_point, sizeof locale_point, "%.1f", 0.0);
-    if (point && locale_point[2] == '0' && locale_point[3] == 0) *point = locale_point[1];
-    bool ok = !memchr(p, 0, n) && !strchr(" \t\n\r\v\f", copy[0]) && !strchr(copy, 'x') && !strchr(copy, 'X');
-    double value = strtod(copy, &end);
-    ok = ok && end == copy + n;
-    if (copy != small) mica__free(copy);
-    if (ok) *out = value;
-    return ok;
+    if (is_named(p, (size_t)(end - p), "nan")) {
+        *out = NAN;
+        return true;
+    }
+    int n_digits = 0;
+    int64_t exponent = 0;
+    for (; p < end && (is_digit(p, end) || (*p == '.' && !point)); p++) {
+        if (*p == '.') {
+            point = true;
+            continue;
+        }
+        any = true;
+        if (n_digits < MAX_DIGITS) {
+            if (n_digits || *p != '0') digits[n_digits++] = *p;
+            exponent -= point;
+        } else {
+            rest |= *p != '0';
+            exponent += !point;
+        }
+    }
+    if (!any) return false;
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        bool below = ++p < end && *p == '-';
+        int64_t written = 0;
+        if (p < end && (*p == '-' || *p == '+')) p++;
+        if (!is_digit(p, end)) return false;
+        for (; is_digit(p, end); p++)
+            if (written < far) written = written * 10 + (*p - '0');
+        exponent += below ? -written : written;
+    }
+    if (p != end) return false;
+    if (rest) {
+        digits[n_digits++] = '1';
+        exponent--;
+    }
+    if (exponent > far) exponent = far;
+    if (exponent < -far) exponent = -far;
+    snprintf(digits + n_digits, sizeof digits - (size_t)n_digits, "%se%lld", n_digits ? "" : "0", (long long)exponent);
+    double value = strtod(digits, NULL);
+    *out = negative ? -value : value;
+    return true;
+}
+
+/* The p significant digits nearest to v > 0, and the power of ten of the first; false if they do not read back as v. */
+static bool try_digits(double v, int precision, char digits[24], int *exponent)
+{
+    char text[40], back[40];
+    snprintf(text, sizeof text, "%.*e", precision - 1, v);
+    char *e = strchr(text, 'e');
+    int n = 0;
+    for (char *q = text; q < e; q++)
+        if (*q >= '0' && *q <= '9') digits[n++] = *q; /* leaves out the point, whatever it looks like */
+    digits[n] = 0;
+    *exponent = atoi(e + 1);
+    snprintf(back, sizeof back, "%se%d", digits, *exponent - (n - 1));
+    if (strtod(back, NULL) == v) return true;
+    /* Above a power of two doubles are twice as far apart as below: the next digits upward can read back as v though the
+     * nearest ones do not (2^-44 is 5.684341886080802e-14). Only 16 digits are ever in that position, and no carry. */
+    digits[n - 1]++;
+    snprintf(back, sizeof back, "%se%d", digits, *exponent - (n - 1));
+    return digits[n - 1] <= '9' && strtod(back, NULL) == v;
 }
 
 void mica__format_double(double v, char out[32])
@@ -492,19 +542,11 @@ void mica__format_double(double v, char out[32])
         snprintf(out, 32, "%s", isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
         return;
     }
-    char digits[32];
-    int precision = 1;
-    for (; precision < 17; precision++) { /* fewest digits that read back equal */
-        snprintf(digits, sizeof digits, "%.*e", precision - 1, v);
-        if (strtod(digits, NULL) == v) break;
-    }
-    snprintf(digits, sizeof digits, "%.*e", precision - 1, v);
-    char *e = strchr(digits, 'e');
-    int exponent = atoi(e + 1), n = 0;
-    bool negative = digits[0] == '-';
     char mantissa[24];
-    for (char *q = digits + negative; q < e; q++)
-        if (*q >= '0' && *q <= '9') mantissa[n++] = *q;
+    int precision = 1, exponent;
+    while (!try_digits(fabs(v), precision, mantissa, &exponent) && precision < 17) precision++;
+    int n = (int)strlen(mantissa);
+    bool negative = signbit(v);
     char *o = out;
     if (negative) *o++ = '-';
     if (exponent >= -4 && exponent < 16) {
@@ -546,8 +588,7 @@ void mica__json_write_string(mica__buf *out, mica__str s, bool ascii)
         } else if (cp < 0x20 || (ascii && cp > 0x7e && cp < 0x10000)) {
             mica__buf_printf(out, "\\u%04x", cp);
         } else if (ascii && cp > 0x7e) {
-            mica__buf_printf(out, "\\u%04x\\u%04x", 0xd800 + ((cp - 0x10000) >> 10),
-                             0xdc00 + ((cp - 0x10000) & 0x3ff));
+            mica__buf_printf(out, "\\u%04x\\u%04x", 0xd800 + ((cp - 0x10000) >> 10), 0xdc00 + ((cp - 0x10000) & 0x3ff));
         } else {
             mica__buf_append_utf8(out, cp);
         }

@@ -52,7 +52,7 @@ typedef struct mica__json_limits {
     bool allow_nonfinite; /* accept NaN, Infinity, -Infinity as numbers (Python writes them) */
 } mica__json_limits;
 
-/* DATA with line, column and reason; LIMIT; MEMORY. Invalid UTF-8, lone surrogates, a BOM, and anything but white space after the
+/* DATA with line, column (in bytes) and reason; LIMIT; MEMORY. Invalid UTF-8, lone surrogates, a BOM, and anything but white space after the
  * value are refused. On failure *out is released. */
 mica_status mica__json_parse(mica__json *out, const char *text, size_t n, const mica__json_limits *limits,
                              mica_error *err);
@@ -89,7 +89,8 @@ static inline bool mica__json_is_int(mica__jval v) { return v && v->type == MICA
 /* The number as written ("1e-06"). */
 mica__str mica__json_number_text(mica__jval v);
 
-/* Decimal text to double, correctly rounded, "." always the point; false if it is not a number or not all of it was used. */
+/* Decimal text to double, correctly rounded, "." always the point; also inf, infinity and nan in any case. False if it is not
+ * a number or not all of it was used. */
 bool mica__parse_double(const char *p, size_t n, double *out);
 /* Shortest text that reads back as the same double, in Python's repr form (1.0, 1e-06, 1e+16). */
 void mica__format_double(double v, char out[32]);

@@ -29,10 +29,7 @@ void *mica__realloc(void *block, size_t n, size_t size)
     return current.resize(current.context, block, n_bytes ? n_bytes : 1);
 }
 
-void *mica__alloc(size_t n, size_t size)
-{
-    return mica__realloc(NULL, n, size);
-}
+void *mica__alloc(size_t n, size_t size) { return mica__realloc(NULL, n, size); }
 
 void *mica__calloc(size_t n, size_t size)
 {
@@ -59,8 +56,8 @@ char *mica__strndup(const char *s, size_t n)
 void *mica__pages_alloc(size_t n_bytes)
 {
     /* MAP_NORESERVE: caches reserve their whole context and touch what they use. */
-    void *pages = mmap(NULL, n_bytes ? n_bytes : 1, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *pages =
+        mmap(NULL, n_bytes ? n_bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return pages == MAP_FAILED ? NULL : pages;
 }
 

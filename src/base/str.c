@@ -2,7 +2,8 @@
 #include "str.h"
 #include "memory.h"
 
-#include <stdatomic.h>
+#include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -25,8 +26,9 @@ enum { DEFAULT_MAX = 1 << 30 };
 char *mica__buf_reserve(mica__buf *b, size_t n)
 {
     size_t max = b->max ? b->max : DEFAULT_MAX, need;
-    if (b->failed || !mica__add(b->n, n, &need) || need > max) {
-        b->failed = true;
+    if (b->failed) return NULL;
+    if (!mica__add(b->n, n, &need) || need > max || need == SIZE_MAX) {
+        b->failed = b->too_large = true;
         return NULL;
     }
     if (need + 1 > b->cap) {
@@ -52,18 +54,9 @@ void mica__buf_append(mica__buf *b, const void *bytes, size_t n)
     b->n += n;
 }
 
-void mica__buf_append_z(mica__buf *b, const char *z)
-{
-    mica__buf_append(b, z, strlen(z));
-}
-void mica__buf_append_str(mica__buf *b, mica__str s)
-{
-    mica__buf_append(b, s.p, s.n);
-}
-void mica__buf_append_char(mica__buf *b, char c)
-{
-    mica__buf_append(b, &c, 1);
-}
+void mica__buf_append_z(mica__buf *b, const char *z) { mica__buf_append(b, z, strlen(z)); }
+void mica__buf_append_str(mica__buf *b, mica__str s) { mica__buf_append(b, s.p, s.n); }
+void mica__buf_append_char(mica__buf *b, char c) { mica__buf_append(b, &c, 1); }
 
 void mica__buf_append_utf8(mica__buf *b, uint32_t codepoint)
 {
@@ -93,7 +86,7 @@ void mica__buf_printf(mica__buf *b, const char *fmt, ...)
 void mica__buf_clear(mica__buf *b)
 {
     b->n = 0;
-    b->failed = false;
+    b->failed = b->too_large = false;
     if (b->p) b->p[0] = 0;
 }
 
@@ -107,7 +100,10 @@ char *mica__buf_take(mica__buf *b)
 {
     if (!b->p) mica__buf_append(b, "", 0);
     char *p = b->failed ? NULL : b->p;
-    if (p) b->p = NULL;
+    if (p) {
+        p[b->n] = 0; /* bytes written into reserved room bring no NUL */
+        b->p = NULL;
+    }
     mica__buf_release(b);
     return p;
 }
@@ -115,9 +111,8 @@ char *mica__buf_take(mica__buf *b)
 mica_status mica__buf_status(const mica__buf *b, mica_error *err, const char *what)
 {
     if (!b->failed) return MICA_OK;
-    size_t max = b->max ? b->max : DEFAULT_MAX;
-    if (b->cap >= max || b->n >= max)
-        return mica__fail(err, MICA_LIMIT, "%s is larger than %zu bytes", what, max);
+    if (b->too_large)
+        return mica__fail(err, MICA_LIMIT, "%s: larger than %zu bytes", what, b->max ? b->max : DEFAULT_MAX);
     return mica__fail_memory(err, b->cap * 2, what);
 }
 
@@ -220,41 +215,45 @@ bool mica__utf8_valid(const char *p, size_t n)
 
 /* ---- hash map ---- */
 
-static uint64_t mix(uint64_t h)
+/* The hash folds 16 bytes at a time: both halves are hidden by secret numbers and multiplied to 128 bits, whose halves are
+ * added without carry. Every step multiplies by something secret, so no difference between two keys has an effect that can be
+ * foretold. (An earlier version only started from a secret; differences in the top bits passed through its steps unchanged,
+ * and colliding keys could be written down that worked in every process.) */
+__extension__ typedef unsigned __int128 uint128;
+
+static uint64_t fold(uint64_t a, uint64_t b)
 {
-    h ^= h >> 32;
-    h *= 0x9e3779b97f4a7c15u;
-    return h ^ h >> 29;
+    uint128 product = (uint128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* A seed of this process, so that a file cannot be made whose keys all collide. */
-static uint64_t hash_seed(void)
+static uint64_t secret[2];
+
+static void make_secret(void)
 {
-    static _Atomic uint64_t seed;
-    uint64_t value = atomic_load_explicit(&seed, memory_order_relaxed);
-    if (value) return value;
-    uint64_t fresh = 0, none = 0;
-    if (getrandom(&fresh, sizeof fresh, GRND_NONBLOCK) != sizeof fresh)
-        fresh = mix((uint64_t)(uintptr_t)&seed);
-    fresh |= 1;
-    return atomic_compare_exchange_strong(&seed, &none, fresh) ? fresh : none;
+    if (getrandom(secret, sizeof secret, GRND_NONBLOCK) != sizeof secret) { /* an early boot: addresses must do */
+        secret[0] = fold((uint64_t)(uintptr_t)&secret, 0x9e3779b97f4a7c15u);
+        secret[1] = fold((uint64_t)(uintptr_t)&errno, 0xd1b54a32d192ed03u);
+    }
+    secret[0] |= 1; /* neither is zero */
+    secret[1] |= 1;
 }
 
-/* Multiply-and-fold over 8-byte words. */
 uint64_t mica__hash(const void *bytes, size_t n)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_secret);
     const unsigned char *p = bytes;
-    uint64_t h = hash_seed() ^ n, word;
-    for (; n >= 8; n -= 8, p += 8) {
-        memcpy(&word, p, 8);
-        h = mix(h ^ word);
+    uint64_t h = secret[1], word[2];
+    size_t left = n;
+    for (; left > 16; left -= 16, p += 16) {
+        memcpy(word, p, 16);
+        h = fold(word[0] ^ secret[0], word[1] ^ h);
     }
-    if (n) {
-        word = 0;
-        memcpy(&word, p, n);
-        h = mix(h ^ word);
-    }
-    return mix(h);
+    word[0] = word[1] = 0;
+    if (left) memcpy(word, p, left);
+    h = fold(word[0] ^ secret[0], word[1] ^ h);
+    return fold(h ^ n, secret[0]);
 }
 
 struct mica__map_slot {
@@ -267,8 +266,7 @@ static struct mica__map_slot *map_find(const mica__map *m, mica__str key, uint32
     size_t mask = m->cap - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct mica__map_slot *s = &m->slots[i];
-        if (!s->key ||
-            (s->hash == hash && s->n == key.n && (key.n == 0 || memcmp(s->key, key.p, key.n) == 0)))
+        if (!s->key || (s->hash == hash && s->n == key.n && (key.n == 0 || memcmp(s->key, key.p, key.n) == 0)))
             return s;
     }
 }

@@ -24,11 +24,12 @@ bool mica__str_ends(mica__str s, const char *suffix);
 
 /* A growing byte buffer that never passes `max` bytes (0: 1 GiB). Appends latch: after the first failure nothing more is
  * added and `failed` stays true until _clear, so a sequence of appends needs one check at its end. `p` is always
- * NUL-terminated once something was appended; the NUL is not counted in n. {0} is a valid empty buffer. */
+ * NUL-terminated once something was appended; the NUL is not counted in n. {0} is a valid empty buffer. What is appended must
+ * not lie in the buffer itself. */
 typedef struct mica__buf {
     char *p;
     size_t n, cap, max;
-    bool failed;
+    bool failed, too_large; /* too_large: failed because of max */
 } mica__buf;
 
 void mica__buf_append(mica__buf *b, const void *bytes, size_t n);
@@ -53,6 +54,7 @@ bool mica__utf8_valid(const char *p, size_t n);
 /* Length (1..3) of the maximal invalid subpart at p[0..n), as Unicode recommends replacing it by one U+FFFD. */
 size_t mica__utf8_invalid_length(const char *p, size_t n);
 
+/* Different in every process, and keys that collide cannot be made without knowing this one's secret. Not cryptographic. */
 uint64_t mica__hash(const void *bytes, size_t n);
 
 /* Map from byte strings to uint32 values; open addressing; keys are borrowed and must outlive the map. {0} is empty. */

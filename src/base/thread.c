@@ -10,13 +10,14 @@
 #include "memory.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 enum { MAX_THREADS = 256, SPIN_JOB = 8000, SPIN_BARRIER = 4000 };
 
 struct mica__team {
     int n, n_started; /* members; workers that exist */
-    bool spin; /* false when there are more members than processors: spinning would only hold up the others */
+    bool spin;        /* false when there are more members than processors: spinning would only hold up the others */
     pthread_t *workers;
     pthread_mutex_t turn; /* held by the caller of mica__team_run */
 
@@ -95,17 +96,30 @@ static void *work(void *argument)
     }
 }
 
+/* Signals for the process go to the program's own threads: workers take only those that their own instructions raise (a
+ * blocked one of these would be deadly) and the profiler's. */
+static void block_signals(sigset_t *before)
+{
+    static const int own[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) sigdelset(&blocked, own[i]);
+    pthread_sigmask(SIG_BLOCK, &blocked, before);
+}
+
 static mica_status start_workers(mica__team *t, mica_error *err)
 {
     for (int id = 1; id < t->n; id++) {
         start *argument = mica__alloc(1, sizeof *argument);
         if (!argument) return mica__fail_memory(err, sizeof *argument, "a thread");
         *argument = (start){t, id};
+        sigset_t before;
+        block_signals(&before);
         int failure = pthread_create(&t->workers[id], NULL, work, argument);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
         if (failure) {
             mica__free(argument);
-            return mica__fail(err, MICA_SYSTEM, "cannot start thread %d of %d (error %d)", id + 1, t->n,
-                              failure);
+            return mica__fail(err, MICA_SYSTEM, "cannot start thread %d of %d (error %d)", id + 1, t->n, failure);
         }
         t->n_started = id;
     }
@@ -116,7 +130,7 @@ mica_status mica__team_create(mica__team **out, int n_threads, mica_error *err)
 {
     *out = NULL;
     int useful = mica__cpu_threads();
-    if (n_threads == 0) n_threads = useful;
+    if (n_threads == 0) n_threads = useful < MAX_THREADS ? useful : MAX_THREADS;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return mica__fail(err, MICA_INVALID, "%d threads: must be between 1 and %d", n_threads, MAX_THREADS);
     /* Page memory: the counters want cache lines of their own. */
@@ -128,9 +142,8 @@ mica_status mica__team_create(mica__team **out, int n_threads, mica_error *err)
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
     t->workers = mica__calloc((size_t)n_threads, sizeof *t->workers);
-    mica_status status = t->workers
-                             ? start_workers(t, err)
-                             : mica__fail_memory(err, (size_t)n_threads * sizeof *t->workers, "threads");
+    mica_status status =
+        t->workers ? start_workers(t, err) : mica__fail_memory(err, (size_t)n_threads * sizeof *t->workers, "threads");
     if (status != MICA_OK) {
         mica__team_free(t);
         return status;
@@ -152,10 +165,7 @@ void mica__team_free(mica__team *t)
     mica__pages_free(t, sizeof *t);
 }
 
-int mica__team_size(const mica__team *t)
-{
-    return t->n;
-}
+int mica__team_size(const mica__team *t) { return t->n; }
 
 void mica__team_run(mica__team *t, void (*fn)(void *job, int id, int n), void *job)
 {

@@ -21,7 +21,8 @@ mica_status mica__team_create(mica__team **out, int n_threads, mica_error *err);
 void mica__team_free(mica__team *team); /* NULL allowed; must be idle */
 int mica__team_size(const mica__team *team);
 
-/* Runs fn on all members. Calls from several threads at once wait for each other: a team does one job at a time. */
+/* Runs fn on all members. Calls from several threads at once wait for each other: a team does one job at a
+ * time. Not from inside a job of the same team. */
 void mica__team_run(mica__team *team, void (*fn)(void *job, int id, int n), void *job);
 /* Only inside a running job; every member must call it the same number of times. Memory written before it is seen after it. */
 void mica__team_barrier(mica__team *team);
