@@ -18,7 +18,6 @@ enum { MAX_THREADS = 256, SPIN_JOB = 8000, SPIN_BARRIER = 4000 };
 struct mica__team {
     int n, n_started; /* members; workers that exist */
     bool spin;        /* false when there are more members than processors: spinning would only hold up the others */
-    pthread_t *workers;
     pthread_mutex_t turn; /* held by the caller of mica__team_run */
 
     void (*fn)(void *job, int id, int n);
@@ -31,6 +30,7 @@ struct mica__team {
     _Alignas(64) atomic_int n_asleep;
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    pthread_t workers[MAX_THREADS]; /* from 1 */
 };
 
 static inline void relax(void)
@@ -141,9 +141,7 @@ mica_status mica__team_create(mica__team **out, int n_threads, mica_error *err)
     pthread_mutex_init(&t->turn, NULL);
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
-    t->workers = mica__calloc((size_t)n_threads, sizeof *t->workers);
-    mica_status status =
-        t->workers ? start_workers(t, err) : mica__fail_memory(err, (size_t)n_threads * sizeof *t->workers, "threads");
+    mica_status status = start_workers(t, err);
     if (status != MICA_OK) {
         mica__team_free(t);
         return status;
@@ -161,7 +159,6 @@ void mica__team_free(mica__team *t)
     pthread_cond_destroy(&t->wake);
     pthread_mutex_destroy(&t->lock);
     pthread_mutex_destroy(&t->turn);
-    mica__free(t->workers);
     mica__pages_free(t, sizeof *t);
 }
 

@@ -224,7 +224,7 @@ static void test_long_chain(void **state)
 {
     (void)state;
     mica_graph *g = new_graph();
-    mica_array *x = mica_array_retain(mica_scalar(g, 0));
+    mica_array *x = mica_scalar(g, 0);
     for (int i = 0; i < 200000; i++) x = mica_negative(g, x);
     assert_non_null(x);
     mica_graph_free(g);
