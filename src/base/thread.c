@@ -15,6 +15,12 @@
 
 enum { MAX_THREADS = 256, SPIN_JOB = 8000, SPIN_BARRIER = 4000 };
 
+typedef struct member {
+    struct mica__team *team;
+    int id;
+    pthread_t thread;
+} member;
+
 struct mica__team {
     int n, n_started; /* members; workers that exist */
     bool spin;        /* false when there are more members than processors: spinning would only hold up the others */
@@ -30,7 +36,7 @@ struct mica__team {
     _Alignas(64) atomic_int n_asleep;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    pthread_t workers[MAX_THREADS]; /* from 1 */
+    member members[MAX_THREADS]; /* from 1 */
 };
 
 static inline void relax(void)
@@ -77,22 +83,17 @@ void mica__team_barrier(mica__team *t)
     }
 }
 
-typedef struct start {
-    mica__team *team;
-    int id;
-} start;
-
 static void *work(void *argument)
 {
-    start s = *(start *)argument;
-    mica__free(argument);
+    const member *self = argument;
+    mica__team *t = self->team;
     unsigned seen = 0;
     for (;;) {
-        wait_change(s.team, &s.team->job_count, seen, SPIN_JOB);
+        wait_change(t, &t->job_count, seen, SPIN_JOB);
         seen++;
-        if (s.team->quit) return NULL;
-        s.team->fn(s.team->job, s.id, s.team->n);
-        mica__team_barrier(s.team);
+        if (t->quit) return NULL;
+        t->fn(t->job, self->id, t->n);
+        mica__team_barrier(t);
     }
 }
 
@@ -110,17 +111,14 @@ static void block_signals(sigset_t *before)
 static mica_status start_workers(mica__team *t, mica_error *err)
 {
     for (int id = 1; id < t->n; id++) {
-        start *argument = mica__alloc(1, sizeof *argument);
-        if (!argument) return mica__fail_memory(err, sizeof *argument, "a thread");
-        *argument = (start){t, id};
+        t->members[id].team = t;
+        t->members[id].id = id;
         sigset_t before;
         block_signals(&before);
-        int failure = pthread_create(&t->workers[id], NULL, work, argument);
+        int failure = pthread_create(&t->members[id].thread, NULL, work, &t->members[id]);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (failure) {
-            mica__free(argument);
+        if (failure)
             return mica__fail(err, MICA_SYSTEM, "cannot start thread %d of %d (error %d)", id + 1, t->n, failure);
-        }
         t->n_started = id;
     }
     return MICA_OK;
@@ -155,7 +153,7 @@ void mica__team_free(mica__team *t)
     if (!t) return;
     t->quit = true;
     change(t, &t->job_count);
-    for (int id = 1; id <= t->n_started; id++) pthread_join(t->workers[id], NULL);
+    for (int id = 1; id <= t->n_started; id++) pthread_join(t->members[id].thread, NULL);
     pthread_cond_destroy(&t->wake);
     pthread_mutex_destroy(&t->lock);
     pthread_mutex_destroy(&t->turn);
