@@ -1,0 +1,26 @@
+/* models/decoder.h: the shared decoder, compiled. */
+#ifndef MICA_MODELS_DECODER_H
+#define MICA_MODELS_DECODER_H
+
+#include "weights.h"
+
+/* Inputs of a decoder's program, by slot. Slots from MICA__IN_FREQUENCIES on are the inverse frequencies of those ropes that depend on the
+ * length, in the order of the description. */
+enum { MICA__IN_IDS, MICA__IN_POSITIONS, MICA__IN_LAST, MICA__IN_FREQUENCIES };
+
+typedef struct mica__decoder_options {
+    mica_device *device;
+    mica_dtype cache_dtype;
+    int max_rows;    /* of one run */
+    bool all_logits; /* output [rows, vocab]; else [1, vocab], of the row that MICA__IN_LAST (i32 [1]) names */
+    bool exact;
+} mica__decoder_options;
+
+/* Output 0 is logits, f32. Cache slot i is layer i's. Input ids and positions are i32 [max_rows] with rows. */
+mica_status mica__decoder_compile(mica_program **out, const mica__decoder_spec *s, const mica__weights *w,
+                                  const mica__decoder_options *options, mica_error *err);
+
+/* Cache of one layer; capacity is left to the caller. */
+mica_cache_options mica__decoder_cache(const mica__decoder_spec *s, mica_dtype dtype);
+
+#endif

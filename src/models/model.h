@@ -1,0 +1,36 @@
+/* models/model.h: inside a loaded model, for generate/. */
+#ifndef MICA_MODELS_MODEL_H
+#define MICA_MODELS_MODEL_H
+
+#include "decoder.h"
+#include <mica/model.h>
+#include <pthread.h>
+
+struct mica_model {
+    mica__checkpoint *checkpoint;
+    mica__config config;
+    mica__decoder_spec spec;
+    mica__weights weights;
+    mica__str generation_json; /* generation_config.json, {NULL, 0} if there is none; kept by the checkpoint */
+    char *architecture;
+
+    mica_device *device, *own_device; /* device NULL: the process's */
+    mica_dtype cache_dtype;
+    bool exact;
+    int max_rows;     /* of one run */
+    int max_all_rows; /* of one run that gives logits for every row */
+    mica_notices notices;
+    mica_model_info info;
+    char *model_type;
+
+    pthread_mutex_t lock; /* guards what is made on first use, below */
+    mica_program *program, *all_program;
+    mica_tokenizer *tokenizer;
+    mica_chat_template *chat_template;
+};
+
+/* The program that gives logits of the last row, or of all rows; compiled on first use. */
+mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mica_error *err);
+void mica__model_notice(const mica_model *m, const char *fmt, ...) MICA_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,286 @@
+/* models/weights.c: placing tensors in memory.
+ *
+ * Two passes over the list: the first decides for each tensor whether it stays in the file or how many bytes of the pool it takes, the second
+ * fills the pool. Between them stands the check that the machine has that much memory. */
+#include "weights.h"
+
+#include "machine_memory.h"
+#include "weight_list.h"
+#include <stdio.h>
+
+enum { ALIGN = 64 };
+
+typedef enum place {
+    IN_FILE,
+    IN_FILE_AFFINE, /* MLX: codes, scales and biases in the file */
+    MADE_F32,
+    MADE_SAME,  /* rows put back in order, element type kept */
+    MADE_AFFINE /* repacked from blocks */
+} place;
+
+static place place_of(const mica__wanted *w)
+{
+    const mica__tensor_view *v = w->view;
+    if (w->scales && w->biases) return IN_FILE_AFFINE;
+    if (w->bits) return MADE_AFFINE;
+    if (w->ndim == 1 || v->storage != MICA__STORAGE_PLAIN || v->dtype == MICA_DTYPE_F64) return MADE_F32;
+    if (v->add != 0) return MADE_F32;
+    return v->permuted_heads ? MADE_SAME : IN_FILE;
+}
+
+static size_t elements_of(const mica__wanted *w)
+{
+    return (size_t)w->shape[0] * (w->ndim == 2 ? (size_t)w->shape[1] : 1);
+}
+
+static size_t rounded(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* Parts of an affine matrix in the pool. */
+static size_t code_bytes(const mica__wanted *w) { return elements_of(w) * (size_t)w->bits / 8; }
+static size_t scale_bytes(const mica__wanted *w) { return elements_of(w) / (size_t)w->group_size * 2; }
+
+static size_t pool_share(const mica__wanted *w)
+{
+    switch (place_of(w)) {
+    case MADE_F32:
+        return rounded(elements_of(w) * 4);
+    case MADE_SAME:
+        return rounded(elements_of(w) * mica_dtype_size(w->view->dtype));
+    case MADE_AFFINE:
+        return rounded(code_bytes(w)) + 2 * rounded(scale_bytes(w));
+    default:
+        return 0;
+    }
+}
+
+static size_t file_bytes_of(const mica__wanted *w)
+{
+    return w->view->n_bytes + (w->scales ? w->scales->n_bytes : 0) + (w->biases ? w->biases->n_bytes : 0);
+}
+
+/* ---- figures --------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct tally {
+    char name[48];
+    uint64_t bytes;
+} tally;
+
+static void count_type(tally *types, size_t n, const mica__wanted *w, uint64_t bytes)
+{
+    char name[48];
+    if (w->bits) {
+        snprintf(name, sizeof name, "affine %d-bit group %d", w->bits, w->group_size);
+    } else {
+        place p = place_of(w);
+        snprintf(name, sizeof name, "%s", p == MADE_F32 ? "float32" : mica_dtype_name(w->view->dtype));
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (types[i].bytes && strcmp(types[i].name, name)) continue;
+        memcpy(types[i].name, name, sizeof name);
+        types[i].bytes += bytes;
+        return;
+    }
+}
+
+static void count(mica__weights *out, const mica__weight_list *list)
+{
+    tally types[8] = {{{0}, 0}};
+    for (size_t i = 0; i < list->n; i++) {
+        const mica__wanted *w = &list->items[i];
+        uint64_t held = pool_share(w) ? pool_share(w) : file_bytes_of(w);
+        out->n_parameters += elements_of(w);
+        out->held_bytes += held;
+        out->file_bytes += file_bytes_of(w);
+        out->pool_bytes += pool_share(w);
+        /* Of an embedding that is not the head as well, a token reads one row. */
+        out->read_bytes += w->target == &out->embedding && !out->tied ? held / (uint64_t)w->shape[0] : held;
+        if (w->ndim == 2) count_type(types, 8, w, held);
+    }
+    size_t n = 0;
+    for (;;) {
+        tally *most = &types[0];
+        for (size_t i = 1; i < 8; i++) {
+            if (types[i].bytes > most->bytes) most = &types[i];
+        }
+        if (!most->bytes || n >= sizeof out->types) return;
+        n += (size_t)snprintf(out->types + n, sizeof out->types - n, "%s%s", n ? " + " : "", most->name);
+        most->bytes = 0;
+    }
+}
+
+static mica_status check_memory(const mica__weights *w, const char *path, mica_error *err)
+{
+    uint64_t have = mica__machine_memory();
+    if (!have || w->held_bytes <= have) return MICA_OK;
+    return mica__fail(err, MICA_MEMORY, "%s: the weights need %llu MiB, this machine has %llu MiB", path,
+                      (unsigned long long)(w->held_bytes >> 20), (unsigned long long)(have >> 20));
+}
+
+/* ---- filling ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Index of the first number that is not finite, n if all are. */
+static size_t first_bad(const uint8_t *data, mica_dtype dtype, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t wide;
+        uint16_t half;
+        bool bad;
+        if (dtype == MICA_DTYPE_F32) {
+            memcpy(&wide, data + 4 * i, 4);
+            bad = (wide & 0x7f800000u) == 0x7f800000u;
+        } else {
+            memcpy(&half, data + 2 * i, 2);
+            uint16_t exponent = dtype == MICA_DTYPE_F16 ? 0x7c00 : 0x7f80;
+            bad = (half & exponent) == exponent;
+        }
+        if (bad) return i;
+    }
+    return n;
+}
+
+static mica_status check_finite(const mica__wanted *w, const void *data, mica_dtype dtype, const char *what,
+                                mica_error *err)
+{
+    size_t n = elements_of(w) / (size_t)w->group_size;
+    size_t i = first_bad(data, dtype, n);
+    if (i == n) return MICA_OK;
+    return mica__fail(err, MICA_DATA, "tensor '%s': %s %zu is not finite", MICA_QUOTED_STR(w->view->name), what, i);
+}
+
+static mica_status use_affine(const mica__wanted *w, mica__weight *out, mica_error *err)
+{
+    mica_dtype dtype = w->scales->dtype;
+    bool is_float = dtype == MICA_DTYPE_F32 || dtype == MICA_DTYPE_F16 || dtype == MICA_DTYPE_BF16;
+    if (!is_float || w->scales->storage != MICA__STORAGE_PLAIN) {
+        return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s': scales of type %s are not supported",
+                          MICA_QUOTED_STR(w->view->name), w->scales->type_name);
+    }
+    MICA_TRY(check_finite(w, w->scales->data, dtype, "scale", err));
+    MICA_TRY(check_finite(w, w->biases->data, dtype, "bias", err));
+    out->dtype = dtype;
+    out->data = w->view->data;
+    out->scales = w->scales->data;
+    out->biases = w->biases->data;
+    return MICA_OK;
+}
+
+static mica_status make_affine(const mica__wanted *w, mica__weight *out, uint8_t *pool, mica_error *err)
+{
+    uint8_t *scales = pool + rounded(code_bytes(w)), *biases = scales + rounded(scale_bytes(w));
+    MICA_TRY(mica__tensor_read_affine(w->view, (uint32_t *)pool, (uint16_t *)scales, (uint16_t *)biases, err));
+    MICA_TRY(check_finite(w, scales, MICA_DTYPE_F16, "scale", err));
+    MICA_TRY(check_finite(w, biases, MICA_DTYPE_F16, "bias", err));
+    out->dtype = MICA_DTYPE_F16;
+    out->data = pool;
+    out->scales = scales;
+    out->biases = biases;
+    return MICA_OK;
+}
+
+/* Reads as float32 and rounds back, exactly, to the stored type. */
+static mica_status make_same(const mica__wanted *w, mica__weight *out, uint8_t *pool, mica_error *err)
+{
+    out->dtype = w->view->dtype;
+    out->data = pool;
+    if (out->dtype == MICA_DTYPE_F32) return mica__tensor_read_f32(w->view, (float *)pool, err);
+    size_t n = elements_of(w);
+    float *wide = mica__pages_alloc(n * sizeof *wide);
+    if (!wide) return mica__fail_memory(err, n * sizeof *wide, "one tensor");
+    mica_graph *g = NULL;
+    mica_status status = mica__tensor_read_f32(w->view, wide, err);
+    if (!status) status = mica_graph_create(&g, NULL, err);
+    if (!status) {
+        mica_array *a =
+            mica_astype(g, mica_from_memory(g, wide, MICA_DTYPE_F32, w->shape, w->ndim, NULL, NULL), out->dtype);
+        status = mica_eval(g, &a, 1, err);
+        if (!status) memcpy(pool, mica_array_data(a), n * mica_dtype_size(out->dtype));
+    }
+    mica_graph_free(g);
+    mica__pages_free(wide, n * sizeof *wide);
+    return status;
+}
+
+static mica_status fill(const mica__wanted *w, uint8_t *pool, mica_error *err)
+{
+    mica__weight *out = w->target;
+    *out = (mica__weight){
+        .ndim = w->ndim, .shape = {w->shape[0], w->shape[1]}, .bits = w->bits, .group_size = w->group_size};
+    switch (place_of(w)) {
+    case IN_FILE_AFFINE:
+        return use_affine(w, out, err);
+    case MADE_AFFINE:
+        return make_affine(w, out, pool, err);
+    case MADE_SAME:
+        return make_same(w, out, pool, err);
+    case MADE_F32:
+        out->dtype = MICA_DTYPE_F32;
+        out->data = pool;
+        return mica__tensor_read_f32(w->view, (float *)pool, err);
+    default:
+        out->dtype = w->view->dtype;
+        out->data = w->view->data;
+        return MICA_OK;
+    }
+}
+
+static mica_status fill_all(mica__weights *out, const mica__weight_list *list, const mica__checkpoint *checkpoint,
+                            const mica_progress *progress, mica_error *err)
+{
+    uint8_t *pool = out->pool;
+    uint64_t done = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        const mica__wanted *w = &list->items[i];
+        MICA_TRY(fill(w, pool, err));
+        size_t share = pool_share(w);
+        if (share && w->ndim == 2) mica__checkpoint_forget_tensor(checkpoint, w->view);
+        pool += share;
+        done += file_bytes_of(w);
+        if (progress && progress->report &&
+            !progress->report(progress->context, "load weights", done, out->file_bytes)) {
+            return mica__fail(err, MICA_CANCELLED, "loading was cancelled");
+        }
+    }
+    return mica__checkpoint_check(checkpoint, err);
+}
+
+mica_status mica__weights_load(mica__weights *out, const mica__decoder_spec *s, const mica__checkpoint *checkpoint,
+                               bool list_only, const mica_progress *progress, const mica_notices *notices,
+                               mica_error *err)
+{
+    *out = (mica__weights){0};
+    out->layers = mica__calloc((size_t)s->n_layers, sizeof *out->layers);
+    if (!out->layers) return mica__fail_memory(err, (size_t)s->n_layers * sizeof *out->layers, "table of weights");
+    mica__weight_list list;
+    mica_status status = mica__weight_list_make(&list, s, out, checkpoint, notices, err);
+    if (!status) {
+        count(out, &list);
+        if (!list_only) status = check_memory(out, mica__checkpoint_path(checkpoint), err);
+        if (!status && !list_only && out->pool_bytes) {
+            out->pool = mica__pages_alloc(out->pool_bytes);
+            if (!out->pool) status = mica__fail_memory(err, out->pool_bytes, "weights");
+        }
+        if (!status && !list_only) status = fill_all(out, &list, checkpoint, progress, err);
+        if (out->tied) out->head = out->embedding;
+        mica__weight_list_release(&list);
+    }
+    if (status) mica__weights_release(out);
+    return status;
+}
+
+void mica__weights_release(mica__weights *w)
+{
+    if (w->pool) mica__pages_free(w->pool, w->pool_bytes);
+    mica__free(w->layers);
+    *w = (mica__weights){0};
+}
+
+mica_array *mica__weight_array(mica_graph *g, const mica__weight *w)
+{
+    if (!w->ndim) return NULL;
+    if (!w->bits) return mica_from_memory(g, w->data, w->dtype, w->shape, w->ndim, NULL, NULL);
+    const int64_t codes[] = {w->shape[0], w->shape[1] * w->bits / 32},
+                  groups[] = {w->shape[0], w->shape[1] / w->group_size};
+    return mica_quantized(g, mica_from_memory(g, w->data, MICA_DTYPE_U32, codes, 2, NULL, NULL),
+                          mica_from_memory(g, w->scales, w->dtype, groups, 2, NULL, NULL),
+                          mica_from_memory(g, w->biases, w->dtype, groups, 2, NULL, NULL), w->group_size, w->bits);
+}

@@ -1,0 +1,30 @@
+/* nn/attention.h: one layer's self-attention over a key-value cache, from normed hidden states to its contribution to the residual. */
+#ifndef MICA_NN_ATTENTION_H
+#define MICA_NN_ATTENTION_H
+
+#include <mica/array.h>
+
+typedef struct mica__attention_weights {
+    mica_array *q, *k, *v, *o;                     /* [heads * head_dim, hidden], o the other way round */
+    mica_array *q_bias, *k_bias, *v_bias, *o_bias; /* NULL: none */
+    mica_array *q_norm, *k_norm;                   /* [head_dim]; NULL: none */
+} mica__attention_weights;
+
+typedef struct mica__attention_block {
+    int n_heads, n_kv_heads, head_dim;
+    float norm_eps, norm_offset; /* of q_norm, k_norm */
+    mica_array *positions;       /* i32 [T] */
+    mica_array *frequencies;     /* f32 [pairs]; NULL: no rope */
+    float rope_scale;
+    bool interleaved;
+    mica_array *query_scale; /* f32 [T, 1, 1], multiplies the rotated queries; NULL: none */
+    mica_attention_options attention;
+    int cache_slot;
+    mica_cache_options cache;
+} mica__attention_block;
+
+/* x: [T, hidden] -> f32 [T, hidden] */
+mica_array *mica__attention(mica_graph *g, mica_array *x, const mica__attention_weights *w,
+                            const mica__attention_block *b);
+
+#endif
