@@ -1,0 +1,242 @@
+/* generate/session.c: a sequence in the cache and its growth.
+ *
+ * A prompt runs in pieces of at most the program's rows; a piece of one row is a step of decoding. Everything a run needs is
+ * made when the session is, so that growing allocates nothing. */
+#include "session.h"
+
+#include "base/memory.h"
+#include "models/machine_memory.h"
+
+enum { LEAST_CONTEXT = 4096 }; /* room for positions past a short context, as Transformers lets one go there */
+
+/* ---- making -------------------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t cache_bytes(const mica_model *m, int64_t context)
+{
+    uint64_t bytes = 0;
+    const mica__decoder_spec *s = &m->spec;
+    for (int i = 0; i < s->n_layers; i++) {
+        bytes += 2ull * (uint64_t)s->n_kv_heads * (uint64_t)s->head_dim * mica_dtype_size(m->cache_dtype) *
+                 (uint64_t)mica__kv_capacity(s->layers[i].window, context, m->max_rows);
+    }
+    return bytes;
+}
+
+/* The model's context, less if the caches of all of it would not fit beside the weights; a context that was asked for must fit. */
+static mica_status choose_capacity(mica_session *s, int64_t asked, mica_error *err)
+{
+    const mica_model *m = s->model;
+    uint64_t have = mica__machine_memory();
+    uint64_t room = have > m->weights.held_bytes ? have - m->weights.held_bytes : 0;
+    s->capacity = asked ? asked : m->spec.context;
+    if (!asked && s->capacity < LEAST_CONTEXT) s->capacity = LEAST_CONTEXT;
+    if (!have || cache_bytes(m, s->capacity) <= room) return MICA_OK;
+    if (asked) {
+        return mica__fail(err, MICA_MEMORY, "a context of %lld positions needs %llu MiB of cache, %llu MiB are left",
+                          (long long)asked, (unsigned long long)(cache_bytes(m, asked) >> 20),
+                          (unsigned long long)(room >> 20));
+    }
+    while (s->capacity > LEAST_CONTEXT && cache_bytes(m, s->capacity) > room) s->capacity /= 2;
+    mica__model_notice(m, "the context is limited to %lld positions by the memory of this machine",
+                       (long long)s->capacity);
+    return MICA_OK;
+}
+
+static mica_status make_cache(mica_session *s, mica_error *err)
+{
+    const mica_model *m = s->model;
+    int n = m->spec.n_layers;
+    mica_cache_options *options = mica__alloc((size_t)n, sizeof *options);
+    int64_t *windows = mica__alloc((size_t)n, sizeof *windows);
+    mica_status status = MICA_OK;
+    if (!options || !windows) status = mica__fail_memory(err, (size_t)n * sizeof *options, "cache options");
+    for (int i = 0; i < n && !status; i++) {
+        windows[i] = m->spec.layers[i].window;
+        options[i] = mica__decoder_cache(&m->spec, m->cache_dtype);
+        options[i].capacity = mica__kv_capacity(windows[i], s->capacity, m->max_rows);
+    }
+    if (!status) status = mica__kv_cache_create(&s->cache, options, windows, n, err);
+    mica__free(options);
+    mica__free(windows);
+    return status;
+}
+
+static mica_status make_buffers(mica_session *s, mica_error *err)
+{
+    const mica_model *m = s->model;
+    s->ids = mica__alloc((size_t)s->capacity, sizeof *s->ids);
+    s->positions = mica__alloc((size_t)m->max_rows, sizeof *s->positions);
+    s->logits = mica__alloc((size_t)m->spec.vocab, sizeof *s->logits);
+    bool made = s->ids && s->positions && s->logits;
+    for (int i = 0; i < m->spec.n_ropes && made; i++) {
+        if (!mica__rope_is_dynamic(&m->spec.ropes[i])) continue;
+        s->made_for[s->n_frequencies] = -1;
+        s->frequencies[s->n_frequencies] = mica__alloc((size_t)m->spec.ropes[i].dims / 2, sizeof(float));
+        made = s->frequencies[s->n_frequencies++] != NULL;
+    }
+    return made ? MICA_OK : mica__fail_memory(err, (size_t)s->capacity * sizeof *s->ids, "session");
+}
+
+mica_status mica_session_create(mica_session **out, mica_model *model, const mica_session_options *options,
+                                mica_error *err)
+{
+    const mica_session_options none = {0};
+    if (!options) options = &none;
+    *out = NULL;
+    if (options->max_context < 0 || options->max_context > MICA__MAX_CONTEXT) {
+        return mica__fail(err, MICA_INVALID, "max_context is %lld, expected 0 to %d", (long long)options->max_context,
+                          MICA__MAX_CONTEXT);
+    }
+    mica_session *s = mica__calloc(1, sizeof *s);
+    if (!s) return mica__fail_memory(err, sizeof *s, "session");
+    s->model = model;
+    s->random.seed = options->seed ? options->seed : mica__random_seed();
+    mica_status status = choose_capacity(s, options->max_context, err);
+    if (!status) status = make_cache(s, err);
+    if (!status) status = make_buffers(s, err);
+    if (status) {
+        mica_session_free(s);
+    } else {
+        *out = s;
+    }
+    return status;
+}
+
+void mica_session_free(mica_session *s)
+{
+    if (!s) return;
+    mica__kv_cache_release(&s->cache);
+    for (int i = 0; i < s->n_frequencies; i++) mica__free(s->frequencies[i]);
+    mica__free(s->ids);
+    mica__free(s->positions);
+    mica__free(s->logits);
+    mica__free(s);
+}
+
+int64_t mica_session_length(const mica_session *s) { return s->length; }
+const int32_t *mica_session_ids(const mica_session *s) { return s->ids; }
+void mica_session_cancel(mica_session *s) { atomic_store(&s->cancelled, true); }
+
+/* ---- cutting back -------------------------------------------------------------------------------------------------------------------------- */
+
+static void reset(mica_session *s)
+{
+    s->length = 0;
+    mica__kv_cache_reset(&s->cache);
+    memset(s->longest, 0, sizeof s->longest);
+}
+
+mica_status mica_session_truncate(mica_session *s, int64_t n, mica_error *err)
+{
+    if (n < 0 || n > s->length) {
+        return mica__fail(err, MICA_INVALID, "cannot cut a session of %lld tokens to %lld", (long long)s->length,
+                          (long long)n);
+    }
+    if (n == 0) reset(s);
+    if (n < s->length && !mica__kv_cache_can_cut(&s->cache, n)) {
+        return mica__fail(err, MICA_UNSUPPORTED, "a sliding window has dropped what position %lld would see",
+                          (long long)n);
+    }
+    s->length = n;
+    return MICA_OK;
+}
+
+void mica__session_keep_prefix(mica_session *s, const int32_t *ids, size_t n)
+{
+    int64_t same = 0;
+    while (same < s->length && same + 1 < (int64_t)n && s->ids[same] == ids[same]) same++;
+    /* Keys that were rotated for another length cannot be shared. */
+    if (s->n_frequencies) same = 0;
+    if (mica_session_truncate(s, same, NULL)) reset(s);
+}
+
+/* ---- growing --------------------------------------------------------------------------------------------------------------------------------- */
+
+static void update_frequencies(mica_session *s, int64_t length)
+{
+    const mica__decoder_spec *spec = &s->model->spec;
+    for (int i = 0, k = 0; i < spec->n_ropes; i++) {
+        const mica__rope *r = &spec->ropes[i];
+        if (!mica__rope_is_dynamic(r)) continue;
+        int64_t effective = mica__rope_effective_length(r, length, &s->longest[k]);
+        if (effective != s->made_for[k]) mica__rope_frequencies(r, effective, s->frequencies[k]);
+        s->made_for[k++] = effective;
+    }
+}
+
+static mica_status run_piece(mica_session *s, mica_program *program, const int32_t *ids, int64_t rows, bool all,
+                             float *logits, mica_error *err)
+{
+    for (int64_t i = 0; i < rows; i++) s->positions[i] = (int32_t)(s->length + i);
+    const int32_t last = (int32_t)(rows - 1);
+    const void *inputs[MICA__IN_FREQUENCIES + MICA__MAX_ROPES] = {
+        [MICA__IN_IDS] = ids, [MICA__IN_POSITIONS] = s->positions, [MICA__IN_LAST] = all ? NULL : &last};
+    for (int i = 0; i < s->n_frequencies; i++) inputs[MICA__IN_FREQUENCIES + i] = s->frequencies[i];
+    void *outputs[] = {logits};
+    const mica_bindings bindings = {
+        .inputs = inputs,
+        .outputs = outputs,
+        .caches = s->cache.layers,
+        .n_inputs = MICA__IN_FREQUENCIES + s->n_frequencies,
+        .n_outputs = 1,
+        .n_caches = s->cache.n_layers,
+        .rows = rows,
+        .n_past = s->length,
+    };
+    MICA_TRY(mica_program_run(program, &bindings, err));
+    memcpy(s->ids + s->length, ids, (size_t)rows * sizeof *ids);
+    s->length += rows;
+    mica__kv_cache_grew(&s->cache, s->length);
+    return MICA_OK;
+}
+
+static mica_status check_growth(mica_session *s, const int32_t *ids, size_t n, mica_error *err)
+{
+    int64_t vocab = s->model->spec.vocab;
+    if (n > (size_t)(s->capacity - s->length)) {
+        return mica__fail(err, MICA_LIMIT, "%zu tokens after %lld do not fit the context of %lld", n,
+                          (long long)s->length, (long long)s->capacity);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] >= 0 && ids[i] < vocab) continue;
+        return mica__fail(err, MICA_INVALID, "token id %d is not in the vocabulary of %lld", (int)ids[i],
+                          (long long)vocab);
+    }
+    if (s->length + (int64_t)n > s->model->spec.context && !s->past_context) {
+        mica__model_notice(s->model, "the text is longer than the model's context of %lld tokens",
+                           (long long)s->model->spec.context);
+        s->past_context = true;
+    }
+    return MICA_OK;
+}
+
+/* logits: [n, vocab] if all, else [vocab]. */
+static mica_status run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err)
+{
+    mica_program *program;
+    MICA_TRY(check_growth(s, ids, n, err));
+    MICA_TRY(mica__model_program(s->model, all, &program, err));
+    update_frequencies(s, s->length + (int64_t)n);
+    const size_t most = (size_t)(all ? s->model->max_all_rows : s->model->max_rows);
+    for (size_t done = 0; done < n;) {
+        if (atomic_load(&s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
+        size_t rows = n - done < most ? n - done : most;
+        float *out = all ? logits + done * (size_t)s->model->spec.vocab : logits;
+        MICA_TRY(run_piece(s, program, ids + done, (int64_t)rows, all, out, err));
+        done += rows;
+    }
+    return mica__checkpoint_check(s->model->checkpoint, err);
+}
+
+mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, mica_error *err)
+{
+    return run(s, ids, n, false, s->logits, err);
+}
+
+mica_status mica_session_forward(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits,
+                                 mica_error *err)
+{
+    atomic_store(&s->cancelled, false);
+    if (n == 0) return MICA_OK;
+    return run(s, ids, n, all && logits, logits ? logits : s->logits, err);
+}
