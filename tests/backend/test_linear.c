@@ -1,0 +1,177 @@
+/* tests/backend/test_linear.c: products with weights: against double precision, and row by row against all rows at once. */
+#include "op_table.h"
+
+static mica__instr linear_instr(mica__tensor x, mica__tensor w, const mica__tensor *bias, bool exact)
+{
+    mica__instr instr = {.op = MICA__OP_LINEAR, .n_in = bias ? 3 : 2, .in = {x, w}, .exact = exact};
+    if (bias) instr.in[2] = *bias;
+    instr.out = (mica__tensor){.dtype = MICA_DTYPE_F32, .ndim = 2, .shape = {x.shape[0], w.shape[0]}};
+    return instr;
+}
+
+static double weight(const mica__tensor *w, int64_t n, int64_t k)
+{
+    return w->quantized ? get_affine(w, n, k) : get(w, n * w->shape[1] + k);
+}
+
+static double *products(const mica__tensor *x, const mica__tensor *w, const mica__tensor *bias)
+{
+    int64_t m_rows = x->shape[0], n_out = w->shape[0], k_size = w->shape[1];
+    double *y = calloc((size_t)(m_rows * n_out), sizeof *y), *row = malloc((size_t)k_size * sizeof *row);
+    for (int64_t n = 0; n < n_out; n++) {
+        for (int64_t k = 0; k < k_size; k++) row[k] = weight(w, n, k);
+        for (int64_t m = 0; m < m_rows; m++) {
+            double sum = bias ? get(bias, n) : 0;
+            for (int64_t k = 0; k < k_size; k++) sum += get(x, m * k_size + k) * row[k];
+            y[m * n_out + n] = sum;
+        }
+    }
+    free(row);
+    return y;
+}
+
+/* Rows m alone and in chunks of 5 give the bits of all rows together. */
+static void check_rows(const mica__instr *whole, const float *expected)
+{
+    static const int64_t chunks[] = {1, 2, 3, 5};
+    int64_t rows = whole->in[0].shape[0], n_out = whole->out.shape[1];
+    for (int c = 0; c < 4; c++) {
+        for (int64_t first = 0; first < rows; first += chunks[c]) {
+            mica__instr part = *whole;
+            int64_t count = chunks[c] < rows - first ? chunks[c] : rows - first;
+            part.in[0].data =
+                (uint8_t *)part.in[0].data + first * part.in[0].strides[0] * (int64_t)mica_dtype_size(part.in[0].dtype);
+            part.in[0].shape[0] = part.out.shape[0] = count;
+            part.out.data = guarded((size_t)(count * n_out) * sizeof(float));
+            choose(&part, false);
+            run_team(&part, &(mica__run){0}, 2);
+            if (memcmp(part.out.data, expected + first * n_out, (size_t)(count * n_out) * sizeof(float)) != 0)
+                fail_msg("rows %lld.. by %lld of %lld: other bits than all rows at once (K %lld, N %lld)",
+                         (long long)first, (long long)chunks[c], (long long)rows, (long long)part.in[1].shape[1],
+                         (long long)n_out);
+        }
+    }
+}
+
+static void check_linear(const char *name, mica__tensor x, mica__tensor w, bool with_bias, bool exact, double bound)
+{
+    mica__tensor bias;
+    if (with_bias) bias = make(MICA_DTYPE_F32, &w.shape[0], 1, SLICED, -1, 1);
+    op_case c = {.name = name, .instr = linear_instr(x, w, with_bias ? &bias : NULL, exact)};
+    c.expected = products(&x, &w, with_bias ? &bias : NULL);
+    c.bound = bound;
+    c.scale = sqrt((double)x.shape[1]);
+    const float *y = check_case(&c);
+    check_rows(&c.instr, y);
+    drop_all();
+}
+
+static const int64_t sizes[][3] = {/* M, N, K */
+                                   {1, 1, 32},   {1, 5, 64},  {2, 3, 96},    {3, 17, 128}, {4, 16, 160},
+                                   {5, 33, 320}, {7, 9, 576}, {13, 50, 192}, {33, 31, 64}, {70, 40, 1152}};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+static void floats(void **state)
+{
+    (void)state;
+    static const mica_dtype dtypes[] = {MICA_DTYPE_F32, MICA_DTYPE_F16, MICA_DTYPE_BF16};
+    static const char *names[] = {"linear f32", "linear f16", "linear bf16"};
+    static const int64_t odd[] = {1, 7, 9, 31, 100, 1025};
+    for (int d = 0; d < 3; d++) {
+        for (int s = 0; s < N_SIZES + 6; s++) {
+            int64_t m = sizes[s % N_SIZES][0], n = sizes[s % N_SIZES][1],
+                    k = s < N_SIZES ? sizes[s][2] : odd[s - N_SIZES];
+            mica__tensor x = make(MICA_DTYPE_F32, (int64_t[]){m, k}, 2,
+                                  s % 3 == 2 ? SLICED
+                                  : s % 3    ? MISALIGNED
+                                             : DENSE,
+                                  1, 1);
+            mica__tensor w = make(dtypes[d], (int64_t[]){n, k}, 2, s % 2 ? MISALIGNED : DENSE, 1, 1);
+            check_linear(names[d], x, w, s % 2, true, 1e-6);
+        }
+        mica__tensor x = make(MICA_DTYPE_F32, (int64_t[]){6, 72}, 2, TRANSPOSED, 1, 1);
+        check_linear(names[d], x, make(dtypes[d], (int64_t[]){10, 72}, 2, TRANSPOSED, 1, 1), true, true, 1e-6);
+    }
+    mica__tensor x = make_dense(MICA_DTYPE_BF16, (int64_t[]){6, 72}, 2, 1, 1);
+    check_linear("linear f64", x, make_dense(MICA_DTYPE_F64, (int64_t[]){10, 72}, 2, 1, 1), true, true, 1e-6);
+}
+
+static void affine(void **state)
+{
+    (void)state;
+    static const int all_bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {32, 64, 128};
+    static const mica_dtype scales[] = {MICA_DTYPE_F32, MICA_DTYPE_F16, MICA_DTYPE_BF16};
+    static char names[2][6][32];
+    int turn = 0;
+    for (int b = 0; b < 6; b++) {
+        for (int exact = 0; exact < 2; exact++)
+            snprintf(names[exact][b], sizeof names[exact][b], "linear affine %d%s", all_bits[b], exact ? "" : " int8");
+        for (int g = 0; g < 3; g++) {
+            for (int s = 0; s < N_SIZES; s++, turn++) {
+                int64_t m = sizes[s][0], n = sizes[s][1], k = (sizes[s][2] + groups[g] - 1) / groups[g] * groups[g];
+                for (int exact = 0; exact < 2; exact++) {
+                    mica__tensor x = make(MICA_DTYPE_F32, (int64_t[]){m, k}, 2, turn % 2 ? MISALIGNED : DENSE, 1, 1);
+                    mica__tensor w = make_affine(n, k, all_bits[b], groups[g], scales[turn % 3]);
+                    check_linear(names[exact][b], x, w, turn % 2, exact, exact ? 1e-6 : 3e-2);
+                }
+            }
+        }
+    }
+}
+
+/* The error of rounding activations to int8, as the L2 norm over the outputs of Gaussian rows. */
+static void int8_error(void **state)
+{
+    (void)state;
+    for (int bits = 4; bits <= 8; bits += 4) {
+        mica__tensor x = make_dense(MICA_DTYPE_F32, (int64_t[]){8, 2048}, 2, 1, 1);
+        mica__tensor w = make_affine(256, 2048, bits, 64, MICA_DTYPE_BF16);
+        mica__instr instr = linear_instr(x, w, NULL, false);
+        instr.out.data = guarded(8 * 256 * sizeof(float));
+        choose(&instr, false);
+        run_team(&instr, &(mica__run){0}, 1);
+        double *expected = products(&x, &w, NULL), difference = 0, norm = 0;
+        const float *y = instr.out.data;
+        for (int i = 0; i < 8 * 256; i++) {
+            difference += (y[i] - expected[i]) * (y[i] - expected[i]);
+            norm += expected[i] * expected[i];
+        }
+        double error = sqrt(difference / norm);
+        printf("int8 activations, %d-bit weights: relative L2 error %.2e\n", bits, error);
+        assert_true(error < 9e-3);
+        free(expected);
+        drop_all();
+    }
+}
+
+/* A bound on rows, fewer of them in a run, and rows of zeros. */
+static void row_bound(void **state)
+{
+    (void)state;
+    for (int exact = 0; exact < 2; exact++) {
+        mica__tensor x = make_dense(MICA_DTYPE_F32, (int64_t[]){9, 128}, 2, 1, 1),
+                     w = make_affine(12, 128, 4, 64, MICA_DTYPE_F16);
+        memset((float *)x.data + 128, 0, 128 * sizeof(float));
+        op_case c = {.name = "linear rows", .instr = linear_instr(x, w, NULL, exact), .run = {.rows = 4}};
+        c.expected = products(&x, &w, NULL);
+        c.instr.in[0].rows = c.instr.out.rows = true;
+        c.instr.in[0].rows_factor = c.instr.out.rows_factor = 1;
+        c.bound = exact ? 1e-6 : 3e-2;
+        c.scale = sqrt(128);
+        check_case(&c);
+        drop_all();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(floats),
+        cmocka_unit_test(affine),
+        cmocka_unit_test(int8_error),
+        cmocka_unit_test(row_bound),
+    };
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    print_worst();
+    return failures;
+}
