@@ -98,7 +98,7 @@ static double unary_of(mica__op op, double x)
     case MICA__OP_GELU_TANH:
         return gelu_tanh(x);
     case MICA__OP_RELU:
-        return x > 0 ? x : 0;
+        return x <= 0 ? 0 : x;
     case MICA__OP_SOFTPLUS:
         return (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
     case MICA__OP_FLOOR:
@@ -193,7 +193,7 @@ static void bounds_for(mica__op op, mica_dtype t, double *low, double *high)
     if (!mica__floating(t)) *high = 100;
     if (!mica__floating(t) && !positive) *low = -100;
     if (is_unsigned(t) || positive) *low = positive ? 1 : 0;
-    if ((op == MICA__OP_EXP || op == MICA__OP_EXPM1) && !mica__floating(t)) *high = 80;
+    if (integers_as_floats(op) && !mica__floating(t)) *low = fmax(*low, -80), *high = 80;
     if (op == MICA__OP_POWER) *low = is_unsigned(t) ? 0 : mica__floating(t) ? 0.1 : -3, *high = 4;
 }
 
@@ -263,7 +263,7 @@ static void special_values(void **state)
         if (op == MICA__OP_GELU_TANH || op == MICA__OP_GELU || op == MICA__OP_POWER || op == MICA__OP_REMAINDER)
             continue;
         bool two = op >= MICA__OP_ADD;
-        op_case c = {.name = "special values", .instr = {.op = op, .n_in = two ? 2 : 1}};
+        op_case c = {.name = mica__op_name(op), .instr = {.op = op, .n_in = two ? 2 : 1}};
         int64_t n = two ? N * N : N;
         for (int i = 0; i <= two; i++) c.instr.in[i] = make_dense(MICA_DTYPE_F32, &n, 1, 0, 1);
         bool boolean = op == MICA__OP_LOGICAL_NOT || (op >= MICA__OP_EQUAL && op <= MICA__OP_LOGICAL_OR);
