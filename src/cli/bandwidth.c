@@ -1,0 +1,95 @@
+/* cli/bandwidth.c: a read probe.
+ *
+ * Every thread adds up its own slice of one large block, as four streams side by side, which is how weights are read and what keeps the
+ * memory busy. All start together at a barrier; the slowest one's time counts. */
+#include "bandwidth.h"
+#include "timing.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { N_STREAMS = 4, N_PASSES = 6, MAX_THREADS = 256 };
+static const size_t block_bytes = (size_t)512 << 20;
+
+typedef uint64_t lane
+    __attribute__((vector_size(64), may_alias)); /* the compiler splits it into what the processor has */
+
+typedef struct probe {
+    pthread_barrier_t barrier;
+    char *block;
+    size_t slice_bytes; /* a multiple of N_STREAMS lanes */
+} probe;
+
+typedef struct worker {
+    probe *p;
+    int index;
+    uint64_t sum; /* kept, so that the reads are */
+} worker;
+
+static uint64_t read_slice(const char *slice, size_t n_bytes)
+{
+    const size_t n = n_bytes / N_STREAMS / sizeof(lane);
+    const lane *stream[N_STREAMS];
+    lane sums[N_STREAMS];
+    memset(sums, 0, sizeof sums);
+    for (size_t s = 0; s < N_STREAMS; s++) stream[s] = (const lane *)(slice + s * n * sizeof(lane));
+    for (size_t i = 0; i < n; i++)
+        for (size_t s = 0; s < N_STREAMS; s++) sums[s] += stream[s][i];
+    const lane total = sums[0] + sums[1] + sums[2] + sums[3];
+    uint64_t result = 0;
+    for (size_t i = 0; i < sizeof(lane) / sizeof(uint64_t); i++) result += total[i];
+    return result;
+}
+
+static void *work(void *argument)
+{
+    worker *w = argument;
+    char *slice = w->p->block + (size_t)w->index * w->p->slice_bytes;
+    memset(slice, w->index + 1, w->p->slice_bytes); /* untouched pages would all be one page of zeros */
+    for (int pass = 0; pass < N_PASSES; pass++) {
+        pthread_barrier_wait(&w->p->barrier);
+        w->sum += read_slice(slice, w->p->slice_bytes);
+        pthread_barrier_wait(&w->p->barrier);
+    }
+    return NULL;
+}
+
+/* The calling thread works as number 0 and holds the watch. */
+static double best_pass(worker *self)
+{
+    double best = 0;
+    memset(self->p->block, 1, self->p->slice_bytes);
+    for (int pass = 0; pass < N_PASSES; pass++) {
+        pthread_barrier_wait(&self->p->barrier);
+        const double start = seconds_now();
+        self->sum += read_slice(self->p->block, self->p->slice_bytes);
+        pthread_barrier_wait(&self->p->barrier);
+        const double seconds = seconds_now() - start;
+        if (pass == 0 || seconds < best) best = seconds;
+    }
+    return best;
+}
+
+double measure_bandwidth(int n_threads)
+{
+    static worker workers[MAX_THREADS];
+    pthread_t threads[MAX_THREADS];
+    const int n = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
+    probe p = {.slice_bytes = block_bytes / (size_t)n / (N_STREAMS * sizeof(lane)) * (N_STREAMS * sizeof(lane))};
+    p.block = mmap(NULL, block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p.block == MAP_FAILED) return 0;
+    madvise(p.block, block_bytes, MADV_HUGEPAGE);
+    pthread_barrier_init(&p.barrier, NULL, (unsigned)n);
+    for (int i = 0; i < n; i++) workers[i] = (worker){&p, i, 0};
+    for (int i = 1; i < n; i++)
+        if (pthread_create(&threads[i], NULL, work, &workers[i]) != 0)
+            return 0; /* those that wait end with the program */
+    const double seconds = best_pass(&workers[0]);
+    for (int i = 1; i < n; i++) pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&p.barrier);
+    munmap(p.block, block_bytes);
+    return (double)p.slice_bytes * n / seconds;
+}

@@ -1,0 +1,136 @@
+/* cli/model_options.c: -m, --device, --threads, --dtype, --precision; loading, with a progress bar if standard error is a terminal. */
+#include "model_options.h"
+#include "interrupt.h"
+#include "report.h"
+#include "resolve.h"
+#include "timing.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void model_options_table(model_choice *choice, option *options)
+{
+    const option table[N_MODEL_OPTIONS] = {
+        {.name = "model",
+         .letter = 'm',
+         .kind = OPTION_TEXT,
+         .value = &choice->name,
+         .argument = "MODEL",
+         .help =
+             "a folder, a .gguf file, or an id of the Hugging Face Hub that is in its cache on this machine; default: "
+             "SmolLM2-135M-Instruct"},
+        {.name = "device",
+         .kind = OPTION_TEXT,
+         .value = &choice->device,
+         .argument = "NAME",
+         .help = "auto (the best of this machine), cpu, cuda or metal"},
+        {.name = "threads",
+         .kind = OPTION_NUMBER,
+         .value = &choice->threads,
+         .argument = "N",
+         .help = "threads of the CPU; default: as many as are useful here",
+         .min = 1,
+         .max = 256},
+        {.name = "dtype",
+         .kind = OPTION_TEXT,
+         .value = &choice->dtype,
+         .argument = "TYPE",
+         .choices = "auto float32 bfloat16 float16",
+         .help = "auto, float32, bfloat16 or float16: of the key-value cache; weights keep their stored type"},
+        {.name = "precision",
+         .kind = OPTION_TEXT,
+         .value = &choice->precision,
+         .argument = "MODE",
+         .choices = "fast exact",
+         .help = "fast (int8 products for quantized weights; default) or exact (float32 throughout)"},
+    };
+    memcpy(options, table, sizeof table);
+}
+
+option_group model_options_group(const option *options, bool weights)
+{
+    return (option_group){"Model", options, weights ? N_MODEL_OPTIONS : 1};
+}
+
+/* ---- progress ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct bar {
+    bool visible;
+    double last; /* when it was drawn */
+} bar;
+
+static bool report(void *context, const char *stage, uint64_t done, uint64_t total)
+{
+    bar *b = context;
+    enum { CELLS = 30 };
+    if (interrupt_pending()) return false;
+    const double now = seconds_now();
+    if (!isatty(STDERR_FILENO) || total == 0 || now - b->last < 0.05) return true;
+    char cells[CELLS + 1];
+    const int full = (int)((double)done / (double)total * CELLS);
+    for (int i = 0; i < CELLS; i++) cells[i] = i < full ? '#' : '.';
+    cells[CELLS] = 0;
+    fprintf(stderr, "\r%s [%s] %" PRIu64 " / %" PRIu64 " MB", stage, cells, done / 1000000, total / 1000000);
+    b->visible = true;
+    b->last = now;
+    return true;
+}
+
+static void notice(void *context, const char *message)
+{
+    (void)context;
+    warn("%s", message);
+}
+
+/* ---- loading ------------------------------------------------------------------------------------------------------------------- */
+
+static mica_status load(loaded_model *out, const char *path, const model_choice *choice, bool config_only,
+                        mica_error *err)
+{
+    const bool best = !choice->device || strcmp(choice->device, "auto") == 0 || strcmp(choice->device, "mlx") == 0;
+    const mica_device_options device = {.name = best ? NULL : choice->device, .n_threads = (int)choice->threads};
+    if (!config_only) {
+        const mica_status status = mica_device_create(&out->device, &device, err);
+        if (status != MICA_OK) return status;
+    }
+    bar b = {0};
+    const mica_model_options options = {
+        .device = out->device,
+        .dtype = choice->dtype,
+        .precision =
+            choice->precision && strcmp(choice->precision, "exact") == 0 ? MICA_PRECISION_EXACT : MICA_PRECISION_FAST,
+        .config_only = config_only,
+        .progress = {report, &b},
+        .notices = {notice, NULL},
+    };
+    const mica_status status = mica_model_load(&out->model, path, &options, err);
+    if (b.visible) fputs("\r\033[K", stderr);
+    return status;
+}
+
+int model_open(loaded_model *out, const model_choice *choice, bool config_only)
+{
+    char *path;
+    mica_error err;
+    *out = (loaded_model){0};
+    int code = resolve_model(choice->name, &path);
+    if (code) return code;
+    interrupt_defer(true, false);
+    const double start = seconds_now();
+    if (load(out, path, choice, config_only, &err) != MICA_OK) code = fail(&err);
+    out->seconds = seconds_now() - start;
+    interrupt_defer(false, false);
+    free(path);
+    if (code) model_close(out);
+    return code;
+}
+
+void model_close(loaded_model *m)
+{
+    mica_model_free(m->model);
+    mica_device_free(m->device);
+    *m = (loaded_model){0};
+}

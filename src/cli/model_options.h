@@ -1,0 +1,30 @@
+/* cli/model_options.h: the options about the model, and loading it with progress on the terminal. */
+#ifndef MICA_CLI_MODEL_OPTIONS_H
+#define MICA_CLI_MODEL_OPTIONS_H
+
+#include "options.h"
+#include <mica/model.h>
+
+typedef struct model_choice {
+    const char *name;      /* -m */
+    const char *device;    /* NULL: best */
+    const char *dtype;     /* NULL: auto */
+    const char *precision; /* NULL: fast */
+    int64_t threads;       /* 0: as many as useful */
+} model_choice;
+
+enum { N_MODEL_OPTIONS = 5 };
+/* Fills options[N_MODEL_OPTIONS]; the first is -m, which is all that verbs without weights take. */
+void model_options_table(model_choice *choice, option *options);
+option_group model_options_group(const option *options, bool weights);
+
+typedef struct loaded_model {
+    mica_device *device;
+    mica_model *model;
+    double seconds; /* loading took */
+} loaded_model;
+/* The exit code; failures were said. */
+int model_open(loaded_model *out, const model_choice *choice, bool config_only);
+void model_close(loaded_model *m); /* {0} allowed */
+
+#endif
