@@ -236,6 +236,12 @@ static int create_beside(const char *path, char **temporary)
 
 mica_status mica__file_write(const char *path, const void *bytes, size_t n, mica_error *err)
 {
+    mica__str whole = {bytes, n};
+    return mica__file_write_parts(path, &whole, 1, err);
+}
+
+mica_status mica__file_write_parts(const char *path, const mica__str *parts, size_t n_parts, mica_error *err)
+{
     char *temporary;
     int fd = create_beside(path, &temporary);
     if (fd < 0) {
@@ -244,7 +250,9 @@ mica_status mica__file_write(const char *path, const void *bytes, size_t n, mica
             status = mica__fail(err, MICA_CANNOT_CREATE, "%s: cannot create: no such folder", path);
         return status;
     }
-    bool ok = write_all(fd, bytes, n) && fsync(fd) == 0;
+    bool ok = true;
+    for (size_t i = 0; i < n_parts && ok; i++) ok = write_all(fd, parts[i].p, parts[i].n);
+    ok = ok && fsync(fd) == 0;
     int why = errno;
     if (close(fd) != 0 && ok) {
         ok = false;

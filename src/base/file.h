@@ -28,6 +28,8 @@ mica_status mica__file_read(mica__buf *out, const char *path, size_t max_bytes, 
 
 /* Writes the file so that `path` holds either its old content or all of the new: temporary name beside it, fsync, rename. */
 mica_status mica__file_write(const char *path, const void *bytes, size_t n, mica_error *err);
+/* The same for content that lies in several pieces, written one after the other. */
+mica_status mica__file_write_parts(const char *path, const mica__str *parts, size_t n_parts, mica_error *err);
 
 bool mica__path_is_dir(const char *path);
 bool mica__path_is_file(const char *path);

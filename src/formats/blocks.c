@@ -1,0 +1,317 @@
+/* formats/blocks.c: tensors as numbers: plain types and GGUF's blocks of 32 to float32, and those blocks, exactly, to affine groups.
+ *
+ * A block holds 32 elements of a row: a half-float scale d, for some types an offset m, and 32 codes of 4, 5 or 8 bits. That is the
+ * affine form value = scale * code + bias with the scale d and the bias m, or, where the codes are signed, d times the lowest code. The
+ * codes only need another order: a GGUF block of 4-bit codes pairs elements i and i + 16 in a byte, the affine form is a stream with
+ * element i at bits [i * bits, (i + 1) * bits) of the row.
+ *
+ *     Q4_0  d qs[16]        Q4_1  d m qs[16]        Q5_0  d qh[4] qs[16]        Q5_1  d m qh[4] qs[16]        Q8_0  d q[32]
+ *
+ * Conversion to GGUF reorders the rows of q and k for some architectures: HF row h*d + s*(d/2) + p became row h*d + 2p + s. Both readers
+ * put them back, row by row, so that there is never a second copy of a tensor. */
+#include "checkpoint.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK = 32 }; /* elements */
+
+static const struct layout {
+    int bits, n_bytes, offset_at, high_at, codes_at; /* -1: the type has no such part */
+    float lowest;                                    /* of the signed codes; 0: the type has an offset instead */
+} layouts[] = {
+    [MICA__STORAGE_Q4_0] = {4, 18, -1, -1, 2, -8},   [MICA__STORAGE_Q4_1] = {4, 20, 2, -1, 4, 0},
+    [MICA__STORAGE_Q5_0] = {5, 22, -1, 2, 6, -16},   [MICA__STORAGE_Q5_1] = {5, 24, 2, 4, 8, 0},
+    [MICA__STORAGE_Q8_0] = {8, 34, -1, -1, 2, -128},
+};
+
+static const struct layout *layout_of(const mica__tensor_view *v)
+{
+    return v->storage >= MICA__STORAGE_Q4_0 && v->storage <= MICA__STORAGE_Q8_0 ? &layouts[v->storage] : NULL;
+}
+
+/* ---- numbers ------------------------------------------------------------------------------------------------------------- */
+
+/* The data has any alignment: all loads go through memcpy, which is one instruction. */
+static uint16_t load16(const uint8_t *p)
+{
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static float float_of(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static bool half_is_finite(uint16_t h) { return (h & 0x7c00) != 0x7c00; }
+
+static float half_to_float(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = (uint32_t)(h & 0x7fff) << 13;
+    if (!half_is_finite(h)) return float_of(sign | 0x7f800000 | magnitude);
+    /* The exponent's bias grows by 112; as a product this is right for subnormal halves, too. */
+    return float_of(sign | magnitude) * 0x1p112f;
+}
+
+/* -h * 2^k in half floats, exact while the result does not overflow. */
+static uint16_t half_scale_negate(uint16_t h, int k)
+{
+    unsigned magnitude = h & 0x7fff;
+    if (magnitude >= 0x400) {
+        magnitude += (unsigned)k << 10;
+    } else {
+        for (; k > 0; k--) magnitude = magnitude < 0x400 ? magnitude << 1 : magnitude + 0x400;
+    }
+    return (uint16_t)((h & 0x8000) ^ 0x8000 ^ magnitude);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct rows {
+    size_t n_rows, n_elements, n_bytes; /* of each row */
+    size_t head_rows; /* rows of a head whose rows are to be put back in order; 0: they are in order */
+} rows;
+
+static rows rows_of(const mica__tensor_view *v)
+{
+    rows r = {.n_rows = 1, .n_elements = v->ndim ? (size_t)v->shape[v->ndim - 1] : 1};
+    if (v->ndim == 1 && v->permuted_heads) r = (rows){.n_rows = (size_t)v->shape[0], .n_elements = 1}; /* a bias */
+    for (int i = 0; i + 1 < v->ndim; i++) r.n_rows *= (size_t)v->shape[i];
+    if (r.n_rows) r.n_bytes = v->n_bytes / r.n_rows;
+    if (v->permuted_heads) r.head_rows = r.n_rows / (size_t)v->permuted_heads;
+    return r;
+}
+
+static const uint8_t *row_data(const mica__tensor_view *v, const rows *r, size_t row)
+{
+    if (r->head_rows) {
+        size_t head = row / r->head_rows, within = row % r->head_rows, half = r->head_rows / 2;
+        row = head * r->head_rows + 2 * (within % half) + within / half;
+    }
+    return v->data + row * r->n_bytes;
+}
+
+static mica_status fail_scale(const mica__tensor_view *v, size_t row, size_t block, mica_error *err)
+{
+    return mica__fail(err, MICA_DATA, "tensor '%s': scale of block %zu of row %zu is not a finite number",
+                      MICA_QUOTED_STR(v->file_name), block, row);
+}
+
+/* ---- to float32 ---------------------------------------------------------------------------------------------------------- */
+
+#define CONVERT(type, bytes)                                                                                           \
+    for (size_t i = 0; i < n; i++) {                                                                                   \
+        type x;                                                                                                        \
+        memcpy(&x, in + i * (bytes), sizeof x);                                                                        \
+        out[i] = (float)x;                                                                                             \
+    }                                                                                                                  \
+    break
+
+static void plain_to_float(mica_dtype dtype, const uint8_t *in, size_t n, float *out)
+{
+    switch (dtype) {
+    case MICA_DTYPE_F32:
+        memcpy(out, in, n * sizeof *out);
+        break;
+    case MICA_DTYPE_F16:
+        for (size_t i = 0; i < n; i++) out[i] = half_to_float(load16(in + 2 * i));
+        break;
+    case MICA_DTYPE_BF16:
+        for (size_t i = 0; i < n; i++) out[i] = float_of((uint32_t)load16(in + 2 * i) << 16);
+        break;
+    case MICA_DTYPE_BOOL:
+        for (size_t i = 0; i < n; i++) out[i] = in[i] != 0;
+        break;
+    case MICA_DTYPE_F64:
+        CONVERT(double, 8);
+    case MICA_DTYPE_I8:
+        CONVERT(int8_t, 1);
+    case MICA_DTYPE_I16:
+        CONVERT(int16_t, 2);
+    case MICA_DTYPE_I32:
+        CONVERT(int32_t, 4);
+    case MICA_DTYPE_I64:
+        CONVERT(int64_t, 8);
+    case MICA_DTYPE_U8:
+        CONVERT(uint8_t, 1);
+    case MICA_DTYPE_U16:
+        CONVERT(uint16_t, 2);
+    case MICA_DTYPE_U32:
+        CONVERT(uint32_t, 4);
+    case MICA_DTYPE_U64:
+        CONVERT(uint64_t, 8);
+    case MICA_DTYPE_COUNT:
+        break;
+    }
+}
+
+#undef CONVERT
+
+/* The 32 codes of a block as unsigned numbers. */
+static void block_codes(const struct layout *l, const uint8_t *block, uint8_t codes[BLOCK])
+{
+    const uint8_t *packed = block + l->codes_at;
+    if (l->bits == 8) {
+        for (int i = 0; i < BLOCK; i++) codes[i] = packed[i] ^ 0x80;
+        return;
+    }
+    for (int i = 0; i < BLOCK / 2; i++) {
+        codes[i] = packed[i] & 15;
+        codes[i + BLOCK / 2] = packed[i] >> 4;
+    }
+    if (l->bits == 4) return;
+    uint32_t high = load32(block + l->high_at);
+    for (int i = 0; i < BLOCK; i++) codes[i] |= (uint8_t)((high >> i & 1) << 4);
+}
+
+/* False: a scale is not finite; *bad is its block. */
+static bool blocks_to_float(const struct layout *l, const uint8_t *in, size_t n_blocks, float *out, size_t *bad)
+{
+    uint8_t codes[BLOCK];
+    for (size_t b = 0; b < n_blocks; b++, in += l->n_bytes, out += BLOCK) {
+        uint16_t scale = load16(in), offset = l->offset_at >= 0 ? load16(in + l->offset_at) : 0;
+        *bad = b;
+        if (!half_is_finite(scale) || !half_is_finite(offset)) return false;
+        float d = half_to_float(scale), m = half_to_float(offset);
+        block_codes(l, in, codes);
+        for (int i = 0; i < BLOCK; i++) out[i] = d * ((float)codes[i] + l->lowest) + m;
+    }
+    return true;
+}
+
+mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_error *err)
+{
+    const struct layout *l = layout_of(v);
+    if (!l && v->storage != MICA__STORAGE_PLAIN)
+        return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s': type %s is not supported yet",
+                          MICA_QUOTED_STR(v->file_name), v->type_name);
+    rows r = rows_of(v);
+    for (size_t row = 0; row < r.n_rows; row++, out += r.n_elements) {
+        const uint8_t *in = row_data(v, &r, row);
+        size_t bad = 0;
+        if (!l)
+            plain_to_float(v->dtype, in, r.n_elements, out);
+        else if (!blocks_to_float(l, in, r.n_elements / BLOCK, out, &bad))
+            return fail_scale(v, row, bad, err);
+        for (size_t i = 0; v->add != 0 && i < r.n_elements; i++) out[i] += v->add;
+    }
+    return MICA_OK;
+}
+
+/* ---- to affine groups ---------------------------------------------------------------------------------------------------- */
+
+/* The lowest signed code is -2^shift. */
+static int lowest_shift(const struct layout *l) { return l->bits - 1; }
+
+/* Scales of at least this magnitude, as half bits, have a bias beyond the half floats. */
+static unsigned scale_limit(const struct layout *l) { return (31u - (unsigned)lowest_shift(l)) << 10; }
+
+bool mica__tensor_affine_form(const mica__tensor_view *v, int *bits, int *group_size)
+{
+    const struct layout *l = layout_of(v);
+    if (!l || v->ndim != 2 || v->add != 0) return false;
+    if (l->offset_at < 0) {
+        unsigned limit = scale_limit(l), largest = 0;
+        size_t n = v->n_bytes / (size_t)l->n_bytes;
+        for (size_t b = 0; b < n; b++) {
+            unsigned magnitude = load16(v->data + b * (size_t)l->n_bytes) & 0x7fffu;
+            if (magnitude > largest) largest = magnitude;
+        }
+        if (largest >= limit) return false;
+    }
+    *bits = l->bits;
+    *group_size = BLOCK;
+    return true;
+}
+
+/* 8 bytes, two 4-bit codes in each, give two words of eight codes: first of the low nibbles, then of the high ones. */
+static void pack_nibbles(uint64_t x, uint32_t *low, uint32_t *high)
+{
+    const uint64_t bytes = 0x00ff00ff00ff00ff, words = 0x0000ffff0000ffff;
+    uint64_t even = x & bytes, odd = x >> 8 & bytes;
+    uint64_t a = (even & 0x000f000f000f000f) | (odd & 0x000f000f000f000f) << 4;
+    uint64_t b = (even & 0x00f000f000f000f0) >> 4 | (odd & 0x00f000f000f000f0);
+    a = (a | a >> 8) & words;
+    b = (b | b >> 8) & words;
+    *low = (uint32_t)(a | a >> 16);
+    *high = (uint32_t)(b | b >> 16);
+}
+
+static void pack_4_bits(const uint8_t *packed, uint32_t *out)
+{
+    pack_nibbles(load64(packed), &out[0], &out[2]);
+    pack_nibbles(load64(packed + 8), &out[1], &out[3]);
+}
+
+static void pack_5_bits(const struct layout *l, const uint8_t *block, uint32_t *out)
+{
+    uint8_t codes[BLOCK];
+    block_codes(l, block, codes);
+    for (int octet = 0; octet < BLOCK / 8; octet++) {
+        uint64_t bits = 0;
+        for (int i = 0; i < 8; i++) bits |= (uint64_t)codes[8 * octet + i] << (5 * i);
+        memcpy((uint8_t *)out + 5 * octet, &bits, 5);
+    }
+}
+
+static void pack_8_bits(const uint8_t *packed, uint32_t *out)
+{
+    for (int i = 0; i < BLOCK / 4; i++) out[i] = load32(packed + 4 * i) ^ 0x80808080u;
+}
+
+/* One row; false: the scale of block *bad is not finite or too large. */
+static bool row_to_affine(const struct layout *l, const uint8_t *in, size_t n_blocks, uint32_t *codes, uint16_t *scales,
+                          uint16_t *biases, size_t *bad)
+{
+    unsigned limit = l->offset_at < 0 ? scale_limit(l) : 0x7c00;
+    for (size_t b = 0; b < n_blocks; b++, in += l->n_bytes, codes += l->bits) {
+        scales[b] = load16(in);
+        biases[b] = l->offset_at < 0 ? half_scale_negate(scales[b], lowest_shift(l)) : load16(in + l->offset_at);
+        *bad = b;
+        if ((scales[b] & 0x7fffu) >= limit || !half_is_finite(biases[b])) return false;
+        if (l->bits == 4)
+            pack_4_bits(in + l->codes_at, codes);
+        else if (l->bits == 5)
+            pack_5_bits(l, in, codes);
+        else
+            pack_8_bits(in + l->codes_at, codes);
+    }
+    return true;
+}
+
+mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, uint16_t *scales, uint16_t *biases,
+                                     mica_error *err)
+{
+    const struct layout *l = layout_of(v);
+    if (!l || v->ndim != 2 || v->add != 0)
+        return mica__fail(err, MICA_INVALID, "tensor '%s': type %s has no affine form", MICA_QUOTED_STR(v->file_name),
+                          v->type_name);
+    rows r = rows_of(v);
+    size_t n_blocks = r.n_elements / BLOCK, bad = 0;
+    for (size_t row = 0; row < r.n_rows; row++) {
+        if (!row_to_affine(l, row_data(v, &r, row), n_blocks, codes, scales, biases, &bad))
+            return fail_scale(v, row, bad, err);
+        codes += n_blocks * (size_t)l->bits;
+        scales += n_blocks;
+        biases += n_blocks;
+    }
+    return MICA_OK;
+}
