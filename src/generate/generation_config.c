@@ -197,10 +197,8 @@ mica_status mica_generation_config_set(mica_generation_config *c, const char *na
     if (id < 0) return fail_unknown(mica__str_from(name), err);
     mica__json doc;
     mica_status status = mica__json_parse(&doc, json, strlen(json), NULL, err);
-    if (status) {
-        if (err) err->status = MICA_INVALID;
-        return mica__fail_prefix(err, MICA_INVALID, "%s", name);
-    }
+    if (status == MICA_DATA && err) err->status = MICA_INVALID;
+    if (status) return mica__fail_prefix(err, status == MICA_DATA ? MICA_INVALID : status, "%s", name);
     status = set_value(c, id, mica__json_root(&doc), err);
     if (!status) notice_no_effect(c, id);
     mica__json_release(&doc);

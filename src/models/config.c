@@ -303,15 +303,9 @@ static double rope_factor(mica__config *c, mica__jval dict, const char *where, m
     return positive_of(c, v, "factor", needed ? 1 : 0);
 }
 
-static int64_t original_length(mica__config *c, mica__jval dict, int64_t context)
-{
-    const char *field = "original_max_position_embeddings";
-    mica__jval v = mica__config_get(c, field);
-    return int_of(c, v ? v : field_of(dict, field), field, context, 1, INT32_MAX);
-}
-
-mica__rope mica__config_rope_from(mica__config *c, mica__jval dict, const char *where, int head_dim, int64_t context,
-                                  double theta)
+/* `original` is the length that the model was trained with, NULL if nobody says. */
+static mica__rope rope_of(mica__config *c, mica__jval dict, mica__jval original, const char *where, int head_dim,
+                          int64_t context, double theta)
 {
     mica__rope r = {.type = rope_type_of(c, dict, where), .dims = head_dim, .max_length = context};
     mica__jval v = field_of(dict, "rope_theta");
@@ -328,7 +322,10 @@ mica__rope mica__config_rope_from(mica__config *c, mica__jval dict, const char *
     r.factor = rope_factor(c, dict, where, r.type);
     r.attention_factor = double_of(c, field_of(dict, "attention_factor"), "attention_factor", -1);
     bool has_original = r.type == MICA__ROPE_YARN || r.type == MICA__ROPE_LONGROPE || r.type == MICA__ROPE_LLAMA3;
-    r.original_length = has_original ? original_length(c, dict, context) : context;
+    r.original_length = context;
+    if (has_original) {
+        r.original_length = int_of(c, original, "original_max_position_embeddings", context, 1, INT32_MAX);
+    }
     if (r.type == MICA__ROPE_YARN) {
         r.beta_fast = double_of(c, field_of(dict, "beta_fast"), "beta_fast", 32);
         r.beta_slow = double_of(c, field_of(dict, "beta_slow"), "beta_slow", 1);
@@ -352,10 +349,18 @@ mica__rope mica__config_rope_from(mica__config *c, mica__jval dict, const char *
     return r;
 }
 
+mica__rope mica__config_rope_from(mica__config *c, mica__jval dict, const char *where, int head_dim, int64_t context,
+                                  double theta)
+{
+    mica__jval original = field_of(dict, "original_max_position_embeddings");
+    return rope_of(c, dict, original, where, head_dim, context, theta);
+}
+
 mica__rope mica__config_rope(mica__config *c, int head_dim, int64_t context, double theta)
 {
     mica__jval dict = mica__config_rope_dict(c);
-    double top = mica__config_positive(c, "rope_theta", theta);
-    return mica__config_rope_from(c, dict, mica__config_get(c, "rope_scaling") ? "rope_scaling" : "rope_parameters",
-                                  head_dim, context, top);
+    const char *where = mica__config_get(c, "rope_scaling") ? "rope_scaling" : "rope_parameters";
+    mica__jval original = mica__config_get(c, "original_max_position_embeddings"); /* goes before the dictionary's */
+    if (!original) original = field_of(dict, "original_max_position_embeddings");
+    return rope_of(c, dict, original, where, head_dim, context, mica__config_positive(c, "rope_theta", theta));
 }

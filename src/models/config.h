@@ -64,9 +64,9 @@ const bool *mica__config_sliding_layers(mica__config *c, int n_layers);
 /* The schedule of older files: every period-th layer is full, the others slide. */
 const bool *mica__config_sliding_pattern(mica__config *c, int n_layers, int period);
 
-/* The rope of the decoder's part, all spellings folded together. `dict` holds the parameters (NULL: none); theta and partial factor
- * come from it, else from the top level, else `theta`. */
+/* The rope of the decoder's part, all spellings folded together: parameters from mica__config_rope_dict, else from the top level, else `theta`. */
 mica__rope mica__config_rope(mica__config *c, int head_dim, int64_t context, double theta);
+/* The rope of one dictionary (NULL: no parameters); `where` names it in messages. */
 mica__rope mica__config_rope_from(mica__config *c, mica__jval dict, const char *where, int head_dim, int64_t context,
                                   double theta);
 /* rope_scaling if it says anything, else rope_parameters; NULL if neither does. */

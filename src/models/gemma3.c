@@ -34,8 +34,9 @@ static void read_ropes(mica__config *c, mica__decoder_spec *s)
     mica__jval full = mica__json_get(nested, "full_attention"), local = mica__json_get(nested, "sliding_attention");
     double theta = mica__config_positive(c, "rope_theta", 1e6);
     double local_theta = mica__config_positive(c, "rope_local_base_freq", 1e4);
-    if (mica__json_count(scaling)) {
-        /* Older scaling beside newer parameters adds to them; the theta of the dictionary stays. */
+    /* Scaling is added to a dictionary that already has a rope_type, so that only the newer name of that key counts. The theta of the
+     * dictionary stays. */
+    if (mica__json_get(scaling, "rope_type")) {
         mica__json_double(mica__json_get(full, "rope_theta"), &theta);
         full = scaling;
     }

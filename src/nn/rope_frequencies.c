@@ -150,6 +150,8 @@ mica_status mica__rope_check(const mica__rope *r, const char *where, mica_error 
     float *f = mica__alloc((size_t)r->dims / 2, sizeof *f);
     if (!f) return mica__fail_memory(err, (size_t)r->dims * 2, "rope frequencies");
     bool good = isfinite(mica__rope_scale(r));
+    if (r->type == MICA__ROPE_YARN)
+        good = good && isfinite(yarn_pair(r, r->beta_fast)) && isfinite(yarn_pair(r, r->beta_slow));
     const int64_t lengths[] = {0, r->max_length, r->max_length * 2};
     for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
         mica__rope_frequencies(r, lengths[k], f);
