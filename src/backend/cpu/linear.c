@@ -3,7 +3,7 @@
  * Every member has a range of rows of w, which it turns into floats one at a time and multiplies with all rows of x. */
 #include "convert.h"
 #include "dot.h"
-#include "kernels.h"
+#include "linear.h"
 
 /* row [K] = row `r` of w as floats */
 static void load_row(float *row, const mica__tensor *w, int64_t r)
@@ -46,7 +46,7 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     if (x->ndim != 2 || w->ndim != 2 || !mica__floating(x->dtype) || !mica__floating(w->dtype)) return false;
     if (instr->n_in > 2 && instr->in[2].dtype != MICA_DTYPE_F32) return false;
-    (void)plain;
+    if (!plain && mica__has_avx2() && mica__linear_avx2(instr)) return true;
     instr->member_scratch_bytes = mica__round64((size_t)x->shape[1] * 2 * sizeof(float));
     return mica__set_kernel(instr, linear);
 }
