@@ -1,0 +1,724 @@
+/* text/regex_translate.c: Oniguruma (Ruby) patterns rewritten for PCRE2.
+ *
+ * A recursive descent over the pattern that copies what means the same and rewrites what does not: \h and \s and \w are
+ * spelled out as sets, \p names become PCRE2's, (?m) is PCRE2's (?s), ^ and $ are always line anchors, {,n} and stacked
+ * quantifiers get groups, an option (?i) lasts to the end of its group including later alternatives, and set operations
+ * inside brackets ([a&&[^b]]) become lookaheads. Anything else is refused with its position. */
+#include "text/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdio.h>
+
+enum { MAX_DEPTH = 100, MAX_PATTERN_BYTES = 65536, MAX_REPEAT = 65535 };
+
+typedef struct translator {
+    const char *start, *p, *end;
+    mica__buf *out;
+    bool captures; /* plain groups are numbered: the pattern has back references */
+    unsigned depth;
+    mica_error *err;
+} translator;
+
+static mica_status refuse(const translator *t, const char *why)
+{
+    return mica__fail(t->err, MICA_DATA, "regular expression, byte %zu: %s", (size_t)(t->p - t->start), why);
+}
+
+static bool more(const translator *t) { return t->p < t->end; }
+static bool at(const translator *t, const char *z)
+{
+    size_t n = strlen(z);
+    return (size_t)(t->end - t->p) >= n && memcmp(t->p, z, n) == 0;
+}
+static bool take(translator *t, const char *z)
+{
+    if (!at(t, z)) return false;
+    t->p += strlen(z);
+    return true;
+}
+
+static bool is_alnum(uint32_t c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z' && c < 0x80); }
+
+static void emit_char(mica__buf *out, uint32_t c)
+{
+    if (is_alnum(c))
+        mica__buf_append_char(out, (char)c);
+    else if (c >= 0xa0)
+        mica__buf_append_utf8(out, c);
+    else
+        mica__buf_printf(out, "\\x{%x}", (unsigned)c);
+}
+
+/* ---- sets ---- */
+
+#define SPACE_SET                                                                                                      \
+    "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define WORD_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define HEX_SET "0-9A-Fa-f"
+#define PUNCT_SET "\\p{P}\\x24\\x2b\\x3c-\\x3e\\x5e\\x60\\x7c\\x7e"
+
+/* Names of properties, in lower case without separators, and the inside of the bracket that means the same. */
+static const struct {
+    const char *name, *set;
+} property_sets[] = {
+    {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+    {"alpha", "\\p{Alphabetic}"},
+    {"any", "\\x{0}-\\x{10ffff}"},
+    {"ascii", "\\x00-\\x7f"},
+    {"assigned", "\\P{Cn}"},
+    {"blank", "\\p{Zs}\\x09"},
+    {"cntrl", "\\p{Cc}"},
+    {"digit", "\\p{Nd}"},
+    {"lower", "\\p{Lowercase}"},
+    {"punct", PUNCT_SET},
+    {"space", SPACE_SET},
+    {"whitespace", SPACE_SET},
+    {"upper", "\\p{Uppercase}"},
+    {"word", WORD_SET},
+    {"xdigit", HEX_SET},
+    {"letter", "\\p{L}"},
+    {"casedletter", "\\p{L&}"},
+    {"lc", "\\p{L&}"},
+    {"uppercaseletter", "\\p{Lu}"},
+    {"lowercaseletter", "\\p{Ll}"},
+    {"titlecaseletter", "\\p{Lt}"},
+    {"modifierletter", "\\p{Lm}"},
+    {"otherletter", "\\p{Lo}"},
+    {"mark", "\\p{M}"},
+    {"combiningmark", "\\p{M}"},
+    {"nonspacingmark", "\\p{Mn}"},
+    {"spacingmark", "\\p{Mc}"},
+    {"enclosingmark", "\\p{Me}"},
+    {"number", "\\p{N}"},
+    {"decimalnumber", "\\p{Nd}"},
+    {"letternumber", "\\p{Nl}"},
+    {"othernumber", "\\p{No}"},
+    {"punctuation", "\\p{P}"},
+    {"connectorpunctuation", "\\p{Pc}"},
+    {"dashpunctuation", "\\p{Pd}"},
+    {"openpunctuation", "\\p{Ps}"},
+    {"closepunctuation", "\\p{Pe}"},
+    {"initialpunctuation", "\\p{Pi}"},
+    {"finalpunctuation", "\\p{Pf}"},
+    {"otherpunctuation", "\\p{Po}"},
+    {"symbol", "\\p{S}"},
+    {"mathsymbol", "\\p{Sm}"},
+    {"currencysymbol", "\\p{Sc}"},
+    {"modifiersymbol", "\\p{Sk}"},
+    {"othersymbol", "\\p{So}"},
+    {"separator", "\\p{Z}"},
+    {"spaceseparator", "\\p{Zs}"},
+    {"lineseparator", "\\p{Zl}"},
+    {"paragraphseparator", "\\p{Zp}"},
+    {"other", "\\p{C}"},
+    {"control", "\\p{Cc}"},
+    {"format", "\\p{Cf}"},
+    {"unassigned", "\\p{Cn}"},
+    {"privateuse", "\\p{Co}"},
+    {"surrogate", "\\p{Cs}"},
+};
+
+static const char general_categories[] = " l lu ll lt lm lo m mn mc me n nd nl no p pc pd ps pe pi pf po s sm sc sk so "
+                                         "z zs zl zp c cc cf cn co cs ";
+
+/* Does PCRE2 know \p{text}? */
+static bool pcre_knows(const char *text)
+{
+    char pattern[96];
+    snprintf(pattern, sizeof pattern, "\\p{%s}", text);
+    int code;
+    PCRE2_SIZE offset;
+    pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &offset, NULL);
+    pcre2_code_free(re);
+    return re != NULL;
+}
+
+/* Appends the bracket inside for a property name as written; false: unknown. */
+static bool property_set(mica__buf *out, mica__str written)
+{
+    char name[64], spaced[72];
+    size_t n = 0;
+    for (size_t i = 0; i < written.n; i++) {
+        char c = written.p[i];
+        if (c == ' ' || c == '_' || c == '-') continue;
+        if (n + 1 >= sizeof name || !is_alnum((unsigned char)c)) return false;
+        name[n++] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+    }
+    name[n] = 0;
+    if (!n) return false;
+    for (size_t i = 0; i < sizeof property_sets / sizeof property_sets[0]; i++)
+        if (strcmp(property_sets[i].name, name) == 0) {
+            mica__buf_append_z(out, property_sets[i].set);
+            return true;
+        }
+    snprintf(spaced, sizeof spaced, " %s ", name);
+    if (n <= 2 && strstr(general_categories, spaced)) {
+        name[0] = (char)(name[0] - 32);
+        mica__buf_printf(out, "\\p{%s}", name);
+        return true;
+    }
+    snprintf(spaced, sizeof spaced, "sc:%s", name); /* PCRE2's plain name would mean script extensions */
+    if (!pcre_knows(spaced)) snprintf(spaced, sizeof spaced, "%s", name);
+    if (!pcre_knows(spaced)) return false;
+    mica__buf_printf(out, "\\p{%s}", spaced);
+    return true;
+}
+
+/* A set of characters being built: `inside` goes into brackets, `others` are alternatives of their own ("|[^..]"). */
+typedef struct set {
+    mica__buf inside, others;
+} set;
+
+static void set_release(set *s)
+{
+    mica__buf_release(&s->inside);
+    mica__buf_release(&s->others);
+}
+
+/* Reads the property after \p or \P (at '{'). */
+static mica_status read_property(translator *t, bool negated, set *into)
+{
+    if (!take(t, "{")) return refuse(t, "\\p without {name}");
+    if (take(t, "^")) negated = !negated;
+    const char *close = memchr(t->p, '}', (size_t)(t->end - t->p));
+    if (!close) return refuse(t, "\\p{ without }");
+    mica__str name = {t->p, (size_t)(close - t->p)};
+    if (negated) {
+        mica__buf_append_z(&into->others, "|[^");
+        if (!property_set(&into->others, name)) return refuse(t, "unknown property name");
+        mica__buf_append_char(&into->others, ']');
+    } else if (!property_set(&into->inside, name)) {
+        return refuse(t, "unknown property name");
+    }
+    t->p = close + 1;
+    return MICA_OK;
+}
+
+/* \d \w \s \h and their negations; false if c is none. */
+static bool shorthand(char c, set *into)
+{
+    static const struct {
+        char letter;
+        const char *set;
+    } sets[] = {{'d', "\\p{Nd}"}, {'w', WORD_SET}, {'s', SPACE_SET}, {'h', HEX_SET}};
+    for (size_t i = 0; i < 4; i++) {
+        if (c == sets[i].letter) {
+            mica__buf_append_z(&into->inside, sets[i].set);
+            return true;
+        }
+        if (c == sets[i].letter - 32) {
+            mica__buf_printf(&into->others, "|[^%s]", sets[i].set);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int digit_value(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return 99;
+}
+
+static int read_digits(translator *t, int base, int most, uint32_t *value)
+{
+    int n = 0;
+    for (*value = 0; n < most && more(t) && digit_value(*t->p) < base; n++, t->p++)
+        *value = *value * (uint32_t)base + (uint32_t)digit_value(*t->p);
+    return n;
+}
+
+/* A character escape, t->p after the backslash. *is_char false: it is some other escape and t->p has not moved. */
+static mica_status read_char_escape(translator *t, uint32_t *c, bool *is_char)
+{
+    static const char letters[] = "tnrfvae", values[] = "\t\n\r\f\v\a\033";
+    *is_char = true;
+    const char *letter = *t->p ? strchr(letters, *t->p) : NULL;
+    if (letter) {
+        *c = (unsigned char)values[letter - letters];
+        t->p++;
+        return MICA_OK;
+    }
+    if (*t->p == 'x' || *t->p == 'u') {
+        bool is_u = *t->p++ == 'u', braces = !is_u && take(t, "{");
+        int n = read_digits(t, 16, is_u ? 4 : braces ? 8 : 2, c);
+        if (n == 0 || (is_u && n < 4) || (braces && !take(t, "}"))) return refuse(t, "malformed \\x or \\u");
+        if (*c > 0x10ffff || (*c >= 0xd800 && *c < 0xe000) || (!is_u && !braces && *c > 0x7f))
+            return refuse(t, "no such character");
+        return MICA_OK;
+    }
+    if (*t->p == '0') {
+        read_digits(t, 8, 3, c);
+        if (*c > 0x7f) return refuse(t, "no such character");
+        return MICA_OK;
+    }
+    if (is_alnum((unsigned char)*t->p)) {
+        *is_char = false;
+        return MICA_OK;
+    }
+    int length = mica__utf8_decode(t->p, (size_t)(t->end - t->p), c);
+    if (!length) return refuse(t, "invalid UTF-8");
+    t->p += length;
+    return MICA_OK;
+}
+
+static mica_status parse_set(translator *t, set *result);
+
+/* [:name:] or [:^name:] inside a set; *found false if there is none here. */
+static mica_status posix_set(translator *t, set *into, bool *found)
+{
+    static const char *const names[] = {"alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph",
+                                        "lower", "print", "punct", "space", "upper", "word",  "xdigit"};
+    *found = false;
+    if (!at(t, "[:")) return MICA_OK;
+    const char *p = t->p + 2, *q = p;
+    bool negated = q < t->end && *q == '^';
+    if (negated) q++;
+    const char *name = q;
+    while (q < t->end && is_alnum((unsigned char)*q)) q++;
+    if (t->end - q < 2 || q[0] != ':' || q[1] != ']') return MICA_OK;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strlen(names[i]) != (size_t)(q - name) || memcmp(names[i], name, (size_t)(q - name)) != 0) continue;
+        *found = true;
+        t->p = q + 2;
+        bool graph = strcmp(names[i], "graph") == 0, print = strcmp(names[i], "print") == 0;
+        if (graph || print) { /* neither white space (graph) nor control, surrogate, unassigned */
+            if (negated)
+                mica__buf_printf(&into->inside, "\\p{Cc}\\p{Cs}\\p{Cn}%s", graph ? SPACE_SET : "");
+            else
+                mica__buf_printf(&into->others, "|[^\\p{Cc}\\p{Cs}\\p{Cn}%s]", graph ? SPACE_SET : "");
+            return MICA_OK;
+        }
+        if (negated) mica__buf_append_z(&into->others, "|[^");
+        property_set(negated ? &into->others : &into->inside, mica__str_from(names[i]));
+        if (negated) mica__buf_append_char(&into->others, ']');
+        return MICA_OK;
+    }
+    return refuse(t, "unknown [:name:]");
+}
+
+/* One character inside a set, written plainly or as an escape; *is_char false for anything else. */
+static mica_status set_char(translator *t, uint32_t *c, bool *is_char)
+{
+    if (*t->p == '\\') {
+        if (t->end - t->p < 2) return refuse(t, "backslash at the end");
+        t->p++;
+        if (*t->p == 'b') {
+            *c = 8;
+            *is_char = true;
+            t->p++;
+            return MICA_OK;
+        }
+        MICA_TRY(read_char_escape(t, c, is_char));
+        if (!*is_char) t->p--;
+        return MICA_OK;
+    }
+    int length = mica__utf8_decode(t->p, (size_t)(t->end - t->p), c);
+    if (!length) return refuse(t, "invalid UTF-8");
+    t->p += length;
+    *is_char = true;
+    return MICA_OK;
+}
+
+/* One item of a set: a nested set, a class, a character or a range. */
+static mica_status set_item(translator *t, set *into)
+{
+    bool found;
+    MICA_TRY(posix_set(t, into, &found));
+    if (found) return MICA_OK;
+    if (take(t, "[")) return parse_set(t, into);
+    uint32_t low, high;
+    bool is_char;
+    MICA_TRY(set_char(t, &low, &is_char));
+    if (!is_char) { /* at a backslash and a letter */
+        char letter = t->p[1];
+        if (letter == 'p' || letter == 'P') {
+            t->p += 2;
+            return read_property(t, letter == 'P', into);
+        }
+        if (!shorthand(letter, into)) return refuse(t, "this escape is not supported in a set");
+        t->p += 2;
+        return MICA_OK;
+    }
+    emit_char(&into->inside, low);
+    if (!at(t, "-") || t->end - t->p < 2 || t->p[1] == ']' || t->p[1] == '[') return MICA_OK;
+    const char *dash = t->p++;
+    MICA_TRY(set_char(t, &high, &is_char));
+    if (!is_char) { /* "a-\d": the dash stands for itself */
+        t->p = dash + 1;
+        mica__buf_append_z(&into->inside, "\\x2d");
+        return MICA_OK;
+    }
+    if (high < low) return refuse(t, "empty range in a set");
+    mica__buf_append_char(&into->inside, '-');
+    emit_char(&into->inside, high);
+    return MICA_OK;
+}
+
+/* Writes the set as an expression that matches one character of it. */
+static void write_set(mica__buf *out, const set *s)
+{
+    if (!s->others.n) {
+        mica__buf_printf(out, "[");
+        mica__buf_append_str(out, mica__buf_str(&s->inside));
+        mica__buf_append_char(out, ']');
+        return;
+    }
+    mica__buf_append_z(out, "(?:");
+    mica__str others = mica__buf_str(&s->others);
+    if (s->inside.n) {
+        mica__buf_append_char(out, '[');
+        mica__buf_append_str(out, mica__buf_str(&s->inside));
+        mica__buf_append_char(out, ']');
+    } else {
+        others = (mica__str){others.p + 1, others.n - 1};
+    }
+    mica__buf_append_str(out, others);
+    mica__buf_append_char(out, ')');
+}
+
+static void or_failed(set *s, const set *part) { s->inside.failed |= part->inside.failed | part->others.failed; }
+
+/* Joins a finished operand of && to what stands before it in `both`. */
+static void intersect(mica__buf *both, const set *operand, bool last)
+{
+    if (!last) mica__buf_append_z(both, "(?=");
+    write_set(both, operand);
+    if (!last) mica__buf_append_char(both, ')');
+}
+
+static mica_status set_operands(translator *t, set *operand, mica__buf *both, bool *has_and)
+{
+    bool first = true;
+    for (;; first = false) {
+        if (!more(t)) return refuse(t, "set without ]");
+        if (*t->p == ']' && !(first && memchr(t->p + 1, ']', (size_t)(t->end - t->p - 1)))) {
+            t->p++;
+            if (!operand->inside.n && !operand->others.n) return refuse(t, "empty set");
+            if (*has_and) intersect(both, operand, true);
+            return MICA_OK;
+        }
+        if (take(t, "&&")) {
+            if (!operand->inside.n && !operand->others.n) return refuse(t, "&& without a left side");
+            *has_and = true;
+            intersect(both, operand, false);
+            mica__buf_clear(&operand->inside);
+            mica__buf_clear(&operand->others);
+            continue;
+        }
+        MICA_TRY(set_item(t, operand));
+    }
+}
+
+/* A set after its [, merged into `result` (a union). */
+static mica_status parse_set(translator *t, set *result)
+{
+    if (++t->depth > MAX_DEPTH) return refuse(t, "nested too deeply");
+    bool negated = take(t, "^"), has_and = false;
+    set operand = {{0}, {0}};
+    mica__buf both = {0};
+    mica_status status = set_operands(t, &operand, &both, &has_and);
+    if (status == MICA_OK) {
+        if (has_and) {
+            mica__buf_append_z(&result->others, negated ? "|(?:(?!" : "|(?:");
+            mica__buf_append_str(&result->others, mica__buf_str(&both));
+            mica__buf_append_z(&result->others, negated ? ")(?s:.))" : ")");
+        } else if (!negated) {
+            mica__buf_append_str(&result->inside, mica__buf_str(&operand.inside));
+            mica__buf_append_str(&result->others, mica__buf_str(&operand.others));
+        } else if (!operand.others.n) {
+            mica__buf_append_z(&result->others, "|[^");
+            mica__buf_append_str(&result->others, mica__buf_str(&operand.inside));
+            mica__buf_append_char(&result->others, ']');
+        } else {
+            mica__buf_append_z(&result->others, "|(?:(?!");
+            write_set(&result->others, &operand);
+            mica__buf_append_z(&result->others, ")(?s:.))");
+        }
+        or_failed(result, &operand);
+        result->inside.failed |= both.failed;
+    }
+    set_release(&operand);
+    mica__buf_release(&both);
+    t->depth--;
+    return status;
+}
+
+static mica_status emit_set(translator *t, mica_status status, set *s)
+{
+    if (status == MICA_OK) {
+        if (s->others.n && !s->inside.n && s->others.p[1] == '[' && !memchr(s->others.p + 1, '|', s->others.n - 1))
+            mica__buf_append(t->out, s->others.p + 1, s->others.n - 1); /* one negated bracket needs no group */
+        else
+            write_set(t->out, s);
+        if (s->inside.failed || s->others.failed) t->out->failed = true;
+    }
+    set_release(s);
+    return status;
+}
+
+/* ---- everything else ---- */
+
+static mica_status parse_alternatives(translator *t);
+
+/* An escape outside a set; *repeatable false for anchors. */
+static mica_status parse_escape(translator *t, bool *repeatable)
+{
+    if (t->end - t->p < 2) return refuse(t, "backslash at the end");
+    t->p++;
+    char c = *t->p;
+    set s = {{0}, {0}};
+    if (c == 'p' || c == 'P') {
+        t->p++;
+        return emit_set(t, read_property(t, c == 'P', &s), &s);
+    }
+    if (shorthand(c, &s)) {
+        t->p++;
+        return emit_set(t, MICA_OK, &s);
+    }
+    static const struct {
+        char letter;
+        bool repeatable;
+        const char *text;
+    } same[] = {
+        {'A', false, "\\A"},
+        {'z', false, "\\z"},
+        {'Z', false, "\\Z"},
+        {'b', false, "(?:(?<=[" WORD_SET "])(?![" WORD_SET "])|(?<![" WORD_SET "])(?=[" WORD_SET "]))"},
+        {'B', false, "(?:(?<=[" WORD_SET "])(?=[" WORD_SET "])|(?<![" WORD_SET "])(?![" WORD_SET "]))"},
+        {'R', true, "(?>\\x0d\\x0a|[\\x0a-\\x0d\\x{85}\\x{2028}\\x{2029}])"},
+        {'X', true, "\\X"},
+        {'N', true, "[^\\x0a]"},
+        {'O', true, "(?s:.)"},
+    };
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++)
+        if (c == same[i].letter) {
+            mica__buf_append_z(t->out, same[i].text);
+            *repeatable = same[i].repeatable;
+            t->p++;
+            return MICA_OK;
+        }
+    if (c >= '1' && c <= '9') {
+        t->p++;
+        if (more(t) && *t->p >= '0' && *t->p <= '9') return refuse(t, "back references have one digit");
+        mica__buf_printf(t->out, "(?:\\g{%c})", c);
+        return MICA_OK;
+    }
+    uint32_t value;
+    bool is_char;
+    MICA_TRY(read_char_escape(t, &value, &is_char));
+    if (!is_char) return refuse(t, "this escape is not supported");
+    emit_char(t->out, value);
+    return MICA_OK;
+}
+
+/* Inline options "imx-imx" after "(?". *scoped: they were followed by ':' . */
+static mica_status parse_options(translator *t, bool *scoped)
+{
+    mica__buf_append_z(t->out, "(?");
+    for (; more(t) && *t->p != ')' && *t->p != ':'; t->p++) {
+        switch (*t->p) {
+        case 'i':
+            mica__buf_append_char(t->out, 'i');
+            break;
+        case 'm':
+            mica__buf_append_char(t->out, 's');
+            break;
+        case '-':
+            mica__buf_append_char(t->out, '-');
+            break;
+        default:
+            return refuse(t, "this group or option is not supported");
+        }
+    }
+    if (!more(t)) return refuse(t, "group without )");
+    *scoped = *t->p++ == ':';
+    mica__buf_append_char(t->out, ':');
+    return MICA_OK;
+}
+
+static mica_status close_group(translator *t)
+{
+    if (!take(t, ")")) return refuse(t, "group without )");
+    mica__buf_append_char(t->out, ')');
+    return MICA_OK;
+}
+
+/* A group, t->p after its "(". */
+static mica_status parse_group(translator *t, bool *repeatable)
+{
+    static const char *const same[] = {"?:", "?=", "?!", "?<=", "?<!", "?>"};
+    if (take(t, "?#")) {
+        while (more(t) && *t->p != ')') t->p += *t->p == '\\' && t->end - t->p > 1 ? 2 : 1;
+        *repeatable = false;
+        return take(t, ")") ? MICA_OK : refuse(t, "comment without )");
+    }
+    if (at(t, "*")) return refuse(t, "callouts are not supported");
+    for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
+        if (!take(t, same[i])) continue;
+        mica__buf_append_char(t->out, '(');
+        mica__buf_append_z(t->out, same[i]);
+        *repeatable = i == 0 || i == 5;
+        MICA_TRY(parse_alternatives(t));
+        return close_group(t);
+    }
+    if (take(t, "?<") || take(t, "?'")) { /* a name nobody refers to */
+        char close = t->p[-1] == '<' ? '>' : '\'';
+        const char *name = t->p;
+        while (more(t) && (is_alnum((unsigned char)*t->p) || *t->p == '_')) t->p++;
+        if (!more(t) || *t->p != close || t->p == name) return refuse(t, "malformed group name");
+        if (t->captures) return refuse(t, "names together with numbered references are not supported");
+        t->p++;
+        mica__buf_append_z(t->out, "(?:");
+    } else if (take(t, "?")) {
+        bool scoped = false;
+        MICA_TRY(parse_options(t, &scoped));
+        MICA_TRY(parse_alternatives(t));
+        if (scoped) return close_group(t);
+        *repeatable = false; /* (?i) holds to the end of the group around it, which the caller closes */
+        mica__buf_append_char(t->out, ')');
+        return MICA_OK;
+    } else {
+        mica__buf_append_z(t->out, t->captures ? "(" : "(?:");
+    }
+    MICA_TRY(parse_alternatives(t));
+    return close_group(t);
+}
+
+/* {n}, {n,}, {n,m}, {,m} at t->p; false if the brace stands for itself. */
+static bool parse_interval(translator *t, uint32_t *low, uint32_t *high)
+{
+    const char *saved = t->p++;
+    int n_low = read_digits(t, 10, 9, low), n_high = n_low;
+    *high = *low;
+    if (take(t, ",")) {
+        n_high = read_digits(t, 10, 9, high);
+        if (n_high == 0) *high = UINT32_MAX;
+    }
+    if (n_low + n_high > 0 && take(t, "}")) return true;
+    t->p = saved;
+    return false;
+}
+
+/* Puts what was written since `start` into a group. */
+static void wrap(mica__buf *out, size_t start)
+{
+    mica__buf_append_z(out, "(?:");
+    if (out->failed) return;
+    memmove(out->p + start + 3, out->p + start, out->n - start - 3);
+    memcpy(out->p + start, "(?:", 3);
+    mica__buf_append_char(out, ')');
+}
+
+/* The quantifiers after an atom that was written at `start`. */
+static mica_status parse_quantifiers(translator *t, size_t start, bool repeatable)
+{
+    for (bool again = false; more(t); again = true) {
+        uint32_t low = 0, high = 0;
+        char c = *t->p;
+        bool interval = c == '{' && parse_interval(t, &low, &high);
+        if (!interval) {
+            if (c != '*' && c != '+' && c != '?') return MICA_OK;
+            t->p++;
+        }
+        if (!repeatable) return refuse(t, "nothing to repeat");
+        if (again) wrap(t->out, start);
+        if (!interval) {
+            mica__buf_append_char(t->out, c);
+            if (take(t, "?"))
+                mica__buf_append_char(t->out, '?');
+            else if (take(t, "+"))
+                mica__buf_append_char(t->out, '+');
+            continue;
+        }
+        if (low > MAX_REPEAT || (high > MAX_REPEAT && high != UINT32_MAX)) return refuse(t, "repeat count above 65535");
+        if (high < low) return refuse(t, "repeat counts in the wrong order");
+        if (high == UINT32_MAX)
+            mica__buf_printf(t->out, "{%u,}", low);
+        else
+            mica__buf_printf(t->out, "{%u,%u}", low, high);
+        if (low != high && take(t, "?")) mica__buf_append_char(t->out, '?');
+    }
+    return MICA_OK;
+}
+
+static mica_status parse_atom(translator *t, bool *repeatable)
+{
+    char c = *t->p;
+    *repeatable = true;
+    switch (c) {
+    case '\\':
+        return parse_escape(t, repeatable);
+    case '[': {
+        t->p++;
+        set s = {{0}, {0}};
+        return emit_set(t, parse_set(t, &s), &s);
+    }
+    case '(': {
+        t->p++;
+        if (++t->depth > MAX_DEPTH) return refuse(t, "nested too deeply");
+        MICA_TRY(parse_group(t, repeatable));
+        t->depth--;
+        return MICA_OK;
+    }
+    case '^':
+    case '$':
+        t->p++;
+        mica__buf_append_z(t->out, c == '^' ? "(?m:^)" : "(?m:$)");
+        *repeatable = false;
+        return MICA_OK;
+    case '.':
+        t->p++;
+        mica__buf_append_char(t->out, '.');
+        return MICA_OK;
+    default:
+        break;
+    }
+    uint32_t value;
+    int length = mica__utf8_decode(t->p, (size_t)(t->end - t->p), &value);
+    if (!length) return refuse(t, "invalid UTF-8");
+    t->p += length;
+    emit_char(t->out, value);
+    return MICA_OK;
+}
+
+/* Everything up to the ) that closes the group around, or the end. */
+static mica_status parse_alternatives(translator *t)
+{
+    while (more(t) && *t->p != ')') {
+        if (take(t, "|")) {
+            mica__buf_append_char(t->out, '|');
+            continue;
+        }
+        size_t start = t->out->n;
+        bool repeatable;
+        if (*t->p == '*' || *t->p == '+' || *t->p == '?') return refuse(t, "nothing to repeat");
+        MICA_TRY(parse_atom(t, &repeatable));
+        MICA_TRY(parse_quantifiers(t, start, repeatable));
+    }
+    return MICA_OK;
+}
+
+static bool has_back_reference(mica__str pattern)
+{
+    for (size_t i = 0; i + 1 < pattern.n; i++) {
+        if (pattern.p[i] != '\\') continue;
+        i++;
+        if (pattern.p[i] >= '1' && pattern.p[i] <= '9') return true;
+    }
+    return false;
+}
+
+mica_status mica__regex_translate(mica__buf *out, mica__str pattern, mica_error *err)
+{
+    if (pattern.n > MAX_PATTERN_BYTES)
+        return mica__fail(err, MICA_DATA, "regular expression of %zu bytes, limit is %d", pattern.n, MAX_PATTERN_BYTES);
+    const char *p = pattern.p ? pattern.p : "";
+    translator t = {p, p, p + pattern.n, out, has_back_reference(pattern), 0, err};
+    MICA_TRY(parse_alternatives(&t));
+    if (t.p < t.end) return refuse(&t, "unmatched )");
+    return mica__buf_status(out, err, "a regular expression");
+}

@@ -1,0 +1,184 @@
+/* text/tokenizer.c: the public functions: encode, decode, look-ups.
+ *
+ * Encoding: added tokens that want raw text are cut out first; each stretch between them is normalized, added tokens that want
+ * normalized text are cut out of it, and what is left is split and given to the model piece by piece. */
+#include "text/tokenizer_parts.h"
+
+void mica_ids_release(mica_ids *ids)
+{
+    mica__free(ids->data);
+    *ids = (mica_ids){0};
+}
+
+void mica_text_release(mica_text *text)
+{
+    mica__free(text->data);
+    *text = (mica_text){0};
+}
+
+/* ---- encode ---- */
+
+typedef struct encoder {
+    const mica_tokenizer *t;
+    bool split_special;
+    mica__work work;
+    mica__model_work model;
+    mica_ids *out;
+    mica_error *err;
+} encoder;
+
+static mica_status encode_plain(encoder *e, mica__str text, bool at_zero)
+{
+    const mica__pieces *pieces;
+    mica__str result;
+    if (!text.n) return MICA_OK;
+    const mica__splitter *s = &e->t->splitter;
+    MICA_TRY(mica__splitter_run(s, &e->work, text, at_zero, &result, &pieces, e->err));
+    const mica__model *m = &e->t->model;
+    for (size_t i = 0; i < pieces->n; i++) {
+        mica__str piece = {result.p + pieces->v[i].start, pieces->v[i].n};
+        MICA_TRY(m->kind->encode(m, &e->model, piece, s->byte_level, e->out, e->err));
+    }
+    return MICA_OK;
+}
+
+static mica_status encode_normalized(encoder *e, mica__str text, bool at_zero)
+{
+    const mica__added *added = &e->t->added;
+    const mica__added_token *token;
+    size_t from = 0, taken = 0, start, end;
+    while ((token = mica__added_next(added, &added->normalized, text, e->split_special, &from, taken, &start, &end))) {
+        if (start > taken) MICA_TRY(encode_plain(e, (mica__str){text.p + taken, start - taken}, at_zero && taken == 0));
+        MICA_TRY(mica__ids_push(e->out, token->id, e->err));
+        taken = end;
+    }
+    return encode_plain(e, (mica__str){text.p + taken, text.n - taken}, at_zero && taken == 0);
+}
+
+static mica_status encode_stretch(encoder *e, mica__str text, bool at_zero)
+{
+    if (!text.n) return MICA_OK;
+    mica__rewrite r = mica__rewrite_start(text, e->work.normalized, at_zero);
+    MICA_TRY(mica__normalizer_run(&e->t->normalizer, &r, &e->work.matcher, e->err));
+    return encode_normalized(e, r.text, r.at_zero);
+}
+
+static mica_status encode_raw(encoder *e, mica__str text)
+{
+    const mica__added *added = &e->t->added;
+    const mica__added_token *token;
+    size_t from = 0, taken = 0, start, end;
+    while ((token = mica__added_next(added, &added->raw, text, e->split_special, &from, taken, &start, &end))) {
+        if (start > taken) MICA_TRY(encode_stretch(e, (mica__str){text.p + taken, start - taken}, taken == 0));
+        MICA_TRY(mica__ids_push(e->out, token->id, e->err));
+        taken = end;
+    }
+    return encode_stretch(e, (mica__str){text.p + taken, text.n - taken}, taken == 0);
+}
+
+static size_t first_invalid(mica__str text)
+{
+    size_t i = 0;
+    uint32_t c;
+    for (int length; i < text.n; i += (size_t)length)
+        if (!(length = mica__utf8_decode(text.p + i, text.n - i, &c))) break;
+    return i;
+}
+
+static mica_status encode_text(const mica_tokenizer *t, mica__str text, unsigned flags, mica_ids *out, mica_error *err)
+{
+    if (text.n > MICA__TEXT_MAX_BYTES)
+        return mica__fail(err, MICA_INVALID, "text of %zu bytes, limit is %d", text.n, MICA__TEXT_MAX_BYTES);
+    if (!mica__utf8_valid(text.p, text.n))
+        return mica__fail(err, MICA_INVALID, "text is not UTF-8 at byte %zu", first_invalid(text));
+    encoder e = {.t = t, .split_special = flags & MICA_SPLIT_SPECIAL_TOKENS, .out = out, .err = err};
+    mica_status status = mica__model_prepare(&t->model, &e.model, text.n, err);
+    if (status == MICA_OK) status = encode_raw(&e, text);
+    mica__work_release(&e.work);
+    mica__model_work_release(&e.model);
+    return status;
+}
+
+mica_status mica_tokenizer_encode(const mica_tokenizer *t, const char *text, size_t n, unsigned flags, mica_ids *out,
+                                  mica_error *err)
+{
+    size_t before = out->n;
+    mica__str s = {text ? text : "", n};
+    mica_status status;
+    if (!t->post.present) {
+        status = encode_text(t, s, flags, out, err);
+    } else {
+        mica_ids ids = {0};
+        status = encode_text(t, s, flags, &ids, err);
+        if (status == MICA_OK)
+            status = mica__postprocess_run(&t->post, &ids, NULL, flags & MICA_ADD_SPECIAL_TOKENS, out, NULL, err);
+        mica_ids_release(&ids);
+    }
+    if (status != MICA_OK) out->n = before;
+    return status;
+}
+
+mica_status mica_tokenizer_encode_pair(const mica_tokenizer *t, const char *a, size_t n_a, const char *b, size_t n_b,
+                                       unsigned flags, mica_ids *out, mica_ids *type_ids, mica_error *err)
+{
+    mica_ids ids_a = {0}, ids_b = {0};
+    size_t before = out->n, before_types = type_ids ? type_ids->n : 0;
+    mica_status status = encode_text(t, (mica__str){a ? a : "", n_a}, flags, &ids_a, err);
+    if (status == MICA_OK) status = encode_text(t, (mica__str){b ? b : "", n_b}, flags, &ids_b, err);
+    if (status == MICA_OK)
+        status = mica__postprocess_run(&t->post, &ids_a, &ids_b, flags & MICA_ADD_SPECIAL_TOKENS, out, type_ids, err);
+    mica_ids_release(&ids_a);
+    mica_ids_release(&ids_b);
+    if (status != MICA_OK) {
+        out->n = before;
+        if (type_ids) type_ids->n = before_types;
+    }
+    return status;
+}
+
+/* ---- look-ups ---- */
+
+int32_t mica_tokenizer_size(const mica_tokenizer *t) { return t->n_ids; }
+
+int32_t mica_tokenizer_id(const mica_tokenizer *t, const char *token, size_t n)
+{
+    mica__str s = {token, n};
+    const mica__added_token *added = mica__added_by_content(&t->added, s);
+    return added ? added->id : mica__vocab_id(&t->model.vocab, s);
+}
+
+const char *mica_tokenizer_token(const mica_tokenizer *t, int32_t id, size_t *n)
+{
+    mica__str s = {NULL, 0};
+    const mica__added_token *added = mica__added_by_id(&t->added, id);
+    if (added)
+        s = added->content;
+    else if (mica__vocab_has(&t->model.vocab, id))
+        s = mica__vocab_token(&t->model.vocab, id);
+    if (n) *n = s.n;
+    return s.p;
+}
+
+bool mica_tokenizer_is_special(const mica_tokenizer *t, int32_t id)
+{
+    const mica__added_token *added = mica__added_by_id(&t->added, id);
+    return added && added->special;
+}
+
+const char *mica_tokenizer_special(const mica_tokenizer *t, const char *role, int32_t *id)
+{
+    if (id) *id = -1;
+    for (size_t i = 0; i < t->n_roles; i++) {
+        if (strcmp(t->roles[i].name, role) != 0) continue;
+        if (id) *id = mica_tokenizer_id(t, t->roles[i].token, t->roles[i].n);
+        return t->roles[i].token;
+    }
+    return NULL;
+}
+
+const char *mica_tokenizer_special_at(const mica_tokenizer *t, size_t i, const char **token)
+{
+    bool there = i < t->n_roles;
+    if (token) *token = there ? t->roles[i].token : NULL;
+    return there ? t->roles[i].name : NULL;
+}

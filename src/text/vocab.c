@@ -1,0 +1,66 @@
+/* text/vocab.c: the flat vocabulary table. */
+#include "text/vocab.h"
+
+mica_status mica__vocab_init(mica__vocab *v, size_t n_tokens, size_t n_ids, size_t n_bytes, mica_error *err)
+{
+    *v = (mica__vocab){0};
+    size_t cap = 16, max_bytes;
+    if (n_ids > INT32_MAX || !mica__add(n_bytes, n_tokens, &max_bytes) || max_bytes >= UINT32_MAX)
+        return mica__fail(err, MICA_LIMIT, "vocabulary of %zu tokens, %zu bytes is too large", n_tokens, n_bytes);
+    while (cap / 3 * 2 < n_tokens) cap *= 2;
+    v->bytes = mica__alloc(max_bytes + 1, 1);
+    v->at = mica__alloc(n_ids, sizeof *v->at);
+    v->lengths = mica__calloc(n_ids, sizeof *v->lengths);
+    v->slots = mica__alloc(cap, sizeof *v->slots);
+    if (!v->bytes || !v->at || !v->lengths || !v->slots) {
+        mica__vocab_release(v);
+        return mica__fail_memory(err, max_bytes + n_ids * 6 + cap * sizeof *v->slots, "the vocabulary");
+    }
+    memset(v->at, 0xff, n_ids * sizeof *v->at);
+    memset(v->slots, 0xff, cap * sizeof *v->slots);
+    v->mask = cap - 1;
+    v->n_ids = (int32_t)n_ids;
+    v->max_bytes = max_bytes;
+    return MICA_OK;
+}
+
+void mica__vocab_release(mica__vocab *v)
+{
+    mica__free(v->bytes);
+    mica__free(v->at);
+    mica__free(v->lengths);
+    mica__free(v->slots);
+    *v = (mica__vocab){0};
+}
+
+/* The slot that holds the token, or the free one where it would go. */
+static mica__vocab_slot *find(const mica__vocab *v, mica__str token, uint64_t hash)
+{
+    uint32_t tag = (uint32_t)(hash >> 32);
+    for (size_t i = hash & v->mask;; i = (i + 1) & v->mask) {
+        mica__vocab_slot *s = &v->slots[i];
+        if (s->id == MICA__NO_ID || (s->tag == tag && mica__str_eq(mica__vocab_token(v, s->id), token))) return s;
+    }
+}
+
+mica__vocab_result mica__vocab_add(mica__vocab *v, mica__str token, int32_t id, bool again)
+{
+    if (v->at[id] != UINT32_MAX) return MICA__VOCAB_SAME_ID;
+    uint64_t hash = mica__hash(token.p, token.n);
+    mica__vocab_slot *s = find(v, token, hash);
+    if (s->id != MICA__NO_ID && !again) return MICA__VOCAB_SAME_TOKEN;
+    v->at[id] = (uint32_t)v->n_bytes;
+    v->lengths[id] = (uint16_t)token.n;
+    if (token.n) memcpy(v->bytes + v->n_bytes, token.p, token.n);
+    v->n_bytes += token.n;
+    v->bytes[v->n_bytes++] = 0;
+    s->tag = (uint32_t)(hash >> 32);
+    s->id = id;
+    v->n_tokens++;
+    return MICA__VOCAB_ADDED;
+}
+
+int32_t mica__vocab_id(const mica__vocab *v, mica__str token)
+{
+    return v->slots ? find(v, token, mica__hash(token.p, token.n))->id : MICA__NO_ID;
+}

@@ -1,0 +1,52 @@
+/* text/vocab.h: the model's vocabulary: token text to id and back, in three flat blocks.
+ *
+ *     bytes   t o k 0 a n o t h e r 0 ...       every token, NUL-terminated
+ *     at      [n_ids] where token i starts      lengths [n_ids]
+ *     slots   [power of two] id + tag of the hash; open addressing
+ *
+ * It is filled once (_init, _add for every token) and read by many threads afterwards. */
+#ifndef MICA_TEXT_VOCAB_H
+#define MICA_TEXT_VOCAB_H
+
+#include "base/memory.h"
+#include "base/str.h"
+
+enum { MICA__TOKEN_MAX_BYTES = 65535, MICA__ID_GAP = 1 << 20, MICA__NO_ID = -1 };
+
+typedef struct mica__vocab_slot {
+    uint32_t tag;
+    int32_t id; /* NO_ID: free */
+} mica__vocab_slot;
+
+typedef struct mica__vocab {
+    char *bytes;
+    uint32_t *at; /* [n_ids], UINT32_MAX: no such token */
+    uint16_t *lengths;
+    mica__vocab_slot *slots;
+    size_t mask;
+    size_t n_bytes, max_bytes;
+    int32_t n_ids, n_tokens; /* one more than the highest id; tokens */
+} mica__vocab;
+
+/* Makes room for n_tokens tokens of n_bytes bytes together, with ids below n_ids. */
+mica_status mica__vocab_init(mica__vocab *v, size_t n_tokens, size_t n_ids, size_t n_bytes, mica_error *err);
+void mica__vocab_release(mica__vocab *v); /* {0} allowed */
+
+typedef enum mica__vocab_result { MICA__VOCAB_ADDED, MICA__VOCAB_SAME_TOKEN, MICA__VOCAB_SAME_ID } mica__vocab_result;
+
+/* The room must be there. SAME_TOKEN, SAME_ID: nothing was added because the token or the id is taken. With `again`, a token
+ * that is there already gets the new id in lookups by text, and both ids keep the text (Unigram lists). */
+mica__vocab_result mica__vocab_add(mica__vocab *v, mica__str token, int32_t id, bool again);
+
+int32_t mica__vocab_id(const mica__vocab *v, mica__str token); /* NO_ID if there is none */
+static inline bool mica__vocab_has(const mica__vocab *v, int32_t id)
+{
+    return id >= 0 && id < v->n_ids && v->at[id] != UINT32_MAX;
+}
+/* The id must be there. */
+static inline mica__str mica__vocab_token(const mica__vocab *v, int32_t id)
+{
+    return (mica__str){v->bytes + v->at[id], v->lengths[id]};
+}
+
+#endif
