@@ -2,7 +2,8 @@
  *
  * Only regular files are opened (never a directory, FIFO or device, and never with a blocking open). A mapped file that
  * another process truncates does not kill the process: the missing pages read as zeros and mica__mapping_check reports it (for
- * the first 1024 mappings that exist at once). */
+ * the first 1024 mappings that exist at once, and unless the program installs a SIGBUS handler of its own after the first
+ * mapping that does not call the one before it). */
 #ifndef MICA_BASE_FILE_H
 #define MICA_BASE_FILE_H
 
