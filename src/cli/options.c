@@ -59,7 +59,7 @@ static size_t distance(const char *a, const char *b)
 const char *nearest_name(const char *word, const void *names, size_t n, name_at at)
 {
     const char *best = NULL;
-    size_t best_distance = strlen(word) / 3 + 1;
+    size_t best_distance = strlen(word) / 3 + 2; /* more edits than this are another word */
     if (strlen(word) > LONGEST_NAME) return NULL;
     for (size_t i = 0; i < n; i++) {
         const char *name = at(names, i);

@@ -1,0 +1,31 @@
+"""bench: the figures are there and make sense."""
+import json
+
+import program
+from program import ProgramTest, model
+
+
+class Bench(ProgramTest):
+    def test_json(self):
+        out = self.good("bench", "--json", "-m", model("llama-chat"), "--prompt", "40", "--tokens", "20", "--runs", "2", "--threads", "1")
+        figures = json.loads(out)
+        self.assertEqual((figures["prompt_tokens"], figures["new_tokens"], figures["runs"], figures["threads"]), (40, 20, 2, 1))
+        for name in ("prefill_tokens_per_second", "decode_tokens_per_second"):
+            rate = figures[name]
+            self.assertTrue(0 < rate["low"] <= rate["median"] <= rate["high"], rate)
+        self.assertGreater(figures["peak_bytes"], 1e6)
+        self.assertGreater(figures["bandwidth_bytes_per_second"], 1e8)
+        self.assertTrue(0 < figures["bandwidth_fraction"] < 1)
+
+    def test_table(self):
+        text = self.good("bench", "-m", model("llama-chat"), "--prompt", "10", "--tokens", "5", "--runs", "1", "--no-bandwidth")
+        for word in ("load", "prefill", "decode", "memory"):
+            self.assertIn(word, text)
+        self.assertNotIn("bandwidth", text)
+
+    def test_too_long(self):
+        self.fails(65, "bench", "-m", model("llama-chat"), "--prompt", "1000", "--tokens", "10")
+
+
+if __name__ == "__main__":
+    program.main()

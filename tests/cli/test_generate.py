@@ -1,0 +1,180 @@
+"""generate: text and ids equal to the references, settings, scores, standard output that closes, signals."""
+import json
+import pathlib
+import signal
+import subprocess
+import tempfile
+
+import program
+from program import PROGRAM, ProgramTest, model, read_safetensors, run
+
+EXACT = ["--dtype", "float32", "--precision", "exact"]
+
+
+class Ids(ProgramTest):
+    def greedy(self, name, *options):
+        folder = model(name)
+        reference = read_safetensors(folder / "reference.safetensors")
+        prompt, expected = list(reference["prompt_ids"][1]), list(reference["greedy_ids"][1])
+        expected = expected[len(prompt):] if expected[:len(prompt)] == prompt else expected
+        out = self.good("generate", "-m", folder, *EXACT, "--no-do-sample", "--ids", ",".join(map(str, prompt)),
+                        "--max-new-tokens", len(expected), *options)
+        self.assertEqual(out.count("\n"), 1)
+        return expected, json.loads(out)
+
+    def test_greedy_continuation(self):
+        expected, found = self.greedy("llama")
+        self.assertEqual(expected, found)
+
+    def test_any_number_of_threads(self):
+        expected, _ = self.greedy("llama")
+        for threads in (1, 2, 3):
+            self.assertEqual(self.greedy("llama", "--threads", threads)[1], expected)
+
+    def test_no_length_gives_transformers_20(self):
+        out = self.good_but_warned("generate", "-m", model("llama"), "--ids", "1,2,3", "--no-do-sample")
+        self.assertLessEqual(len(json.loads(out)), 20)
+
+    def good_but_warned(self, *arguments):
+        result = run(*arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def test_scores(self):
+        folder = model("llama")
+        with tempfile.TemporaryDirectory() as out:
+            path = pathlib.Path(out, "scores")
+            ids = json.loads(self.good("generate", "-m", folder, *EXACT, "--no-do-sample", "--ids", "1,2,3", "--max-new-tokens", "4",
+                                       "--suppress-tokens", "[7]", "--output-scores", path))
+            (steps, vocab), scores = read_safetensors(path)["scores"]
+        self.assertEqual(steps, len(ids))
+        for step, chosen in enumerate(ids):
+            row = scores[step * vocab:(step + 1) * vocab]
+            self.assertEqual(max(range(vocab), key=row.__getitem__), chosen)
+            self.assertEqual(row[7], float("-inf"))
+
+    def test_ids_outside_the_vocabulary(self):
+        self.fails(64, "generate", "-m", model("llama"), "--ids", "1,100000", "--max-new-tokens", "4")
+
+
+class Text(ProgramTest):
+    def test_reference_texts(self):
+        folder = model("llama-chat")
+        reference = json.loads((folder / "reference.json").read_text())
+        for row in reference["generate"]:
+            n = len(row["output_ids"]) - len(row["input_ids"])
+            arguments = ["generate", "-m", folder, *EXACT, "--no-do-sample", "--no-chat-template", "--max-new-tokens", n]
+            self.assertEqual(self.good(*arguments, row["prompt"]), row["text"])
+            self.assertEqual(self.good(*arguments, "--prompt", row["prompt"]), row["text"])
+            self.assertEqual(self.good(*arguments, "-", stdin=row["prompt"]), row["text"])
+            self.assertEqual(self.good(*arguments, "--prompt-file", "-", stdin=row["prompt"]), row["text"])
+
+    def test_reference_chats(self):
+        folder = model("llama-chat")
+        for row in json.loads((folder / "reference.json").read_text())["chat"]:
+            if len(row["messages"]) > 1:
+                continue
+            n = len(row["output_ids"]) - len(row["input_ids"])
+            self.assertEqual(self.good("generate", "-m", folder, *EXACT, "--no-do-sample", "--max-new-tokens", n,
+                                       row["messages"][0]["content"]), row["text"])
+
+    def test_system_message_and_variables(self):
+        folder = model("llama-chat")
+        base = ["generate", "-m", folder, *EXACT, "--no-do-sample", "--max-new-tokens", "8"]
+        plain = self.good(*base, "Hi")
+        self.assertEqual(self.good(*base, "Hi", "--chat-template-kwargs", "{}"), plain)
+        self.assertEqual(self.good(*base, "Hi", "--chat-template-kwargs", ' {"unused": [1, {"a": 2}]} '), plain)
+        self.assertEqual(self.good(*base, "--system", "Be brief.", "Hi"), self.good(
+            *base, "--no-chat-template", "--prompt-file", "-", stdin=self.good(
+                "template", "-m", folder, "--system", "Be brief.", "Hi").removeprefix("<|begin_of_text|>")))
+        self.fails(64, *base, "Hi", "--chat-template-kwargs", "{nonsense}")
+        self.fails(64, *base, "Hi", "--chat-template-kwargs", "nonsense")
+        self.fails(64, "generate", "-m", folder, "--no-chat-template", "--system", "x", "Hi")
+
+    def test_seed(self):
+        base = ["generate", "-m", model("llama-chat"), "--do-sample", "--temperature", "1.5", "--max-new-tokens", "30", "Hi"]
+        self.assertEqual(self.good(*base, "--seed", "5"), self.good(*base, "--seed", "5"))
+        self.assertNotEqual(self.good(*base, "--seed", "5"), self.good(*base, "--seed", "6"))
+        self.assertGreater(len({self.good(*base) for _ in range(4)}), 1)
+
+    def test_settings_from_a_file(self):
+        folder = model("llama-chat")
+        base = ["generate", "-m", folder, *EXACT, "--no-chat-template", "The river"]
+        with tempfile.TemporaryDirectory() as out:
+            path = pathlib.Path(out, "settings.json")
+            path.write_text('{"max_new_tokens": 5, "do_sample": false}')
+            text = self.good(*base, "--generation-config", path)
+            self.assertEqual(text, self.good(*base, "--max-new-tokens", "5", "--no-do-sample"))
+            longer = self.good(*base, "--generation-config", path, "--max-new-tokens", "9")
+            self.assertTrue(longer.startswith(text) and len(longer) > len(text))
+            path.write_text('{"max_new_token": 5}')
+            self.fails(64, *base, "--generation-config", path, says="max_new_token")
+            path.write_text("[")
+            self.assertIn(run(*base, "--generation-config", path).returncode, (64, 65))
+            self.fails(66, *base, "--generation-config", pathlib.Path(out, "none"))
+
+    def test_stop_string_as_it_is_typed(self):
+        base = ["generate", "-m", model("llama-chat"), *EXACT, "--no-do-sample", "--no-chat-template", "--max-new-tokens", "40",
+                "The river"]
+        whole = self.good(*base)
+        self.assertIn("sea.", whole)
+        stopped = self.good(*base, "--stop-strings", "sea.")
+        self.assertTrue(whole.startswith(stopped) and stopped.rstrip().endswith("sea."), stopped)
+        self.assertEqual(self.good(*base, "--stop-strings", '["sea.", "never"]'), stopped)
+
+    def test_setting_without_effect_warns(self):
+        result = run("generate", "-m", model("llama-chat"), "--max-new-tokens", "2", "--use-cache", "Hi")
+        self.assertEqual(result.returncode, 0)
+        self.assertIn("warning: use_cache has no effect here", result.stderr)
+
+    def test_no_tokenizer(self):
+        self.fails(66, "generate", "-m", model("llama"), "--max-new-tokens", "2", "Hi")
+
+    def test_stats(self):
+        result = run("generate", "-m", model("llama-chat"), "--max-new-tokens", "4", "--stats", "Hi")
+        self.assertRegex(result.stderr, r"prompt tokens in .* new")
+
+
+class Endings(ProgramTest):
+    def start(self):
+        """A generation that would take very long."""
+        return subprocess.Popen([PROGRAM, "generate", "-m", self.long_model(), "--no-do-sample", "--max-new-tokens", "90000", "Hi"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def test_reader_that_leaves(self):
+        with self.start() as process:
+            process.stdout.read(1)
+            process.stdout.close()
+            self.assertEqual(process.stderr.read(), b"")
+            self.assertEqual(process.wait(60), 0)
+
+    def test_signal_in_the_middle_of_an_answer(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            with self.start() as process:
+                process.stdout.read(20)
+                process.send_signal(number)
+                process.stdout.read()
+                self.assertEqual(process.wait(60), code)
+                self.assertEqual(process.stderr.read(), b"")
+
+    def test_full_disk(self):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([PROGRAM, "generate", "-m", model("llama-chat"), "--max-new-tokens", "3", "Hi"], stdout=full,
+                                    stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(result.returncode, 74)
+        self.assertIn(b"standard output: ", result.stderr)
+
+    def test_signal_while_waiting_for_input(self):
+        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            with subprocess.Popen([PROGRAM, "tokenize", "-m", model("llama-chat"), "--jsonl"], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                process.stdin.write(b'"a"\n')
+                process.stdin.flush()
+                process.stdout.readline()
+                process.send_signal(number)
+                self.assertEqual(process.wait(60), code)
+                self.assertEqual(process.stderr.read(), b"")
+
+
+if __name__ == "__main__":
+    program.main()
