@@ -34,11 +34,11 @@ static void load_kv(float *row, const mica__kv *kv, int64_t i)
 }
 
 static void scores_plain(float *scores, const float *q, int64_t rows, const mica__kv *keys, int64_t first, int64_t n,
-                         float *row)
+                         float *buffer)
 {
     for (int64_t j = 0; j < n; j++) {
-        load_kv(row, keys, first + j);
-        for (int64_t r = 0; r < rows; r++) scores[r * MICA__BLOCK + j] = mica__dot(q + r * keys->dim, row, keys->dim);
+        load_kv(buffer, keys, first + j);
+        for (int64_t r = 0; r < rows; r++) scores[r * MICA__BLOCK + j] = mica__dot(q + r * keys->dim, buffer, keys->dim);
     }
 }
 
@@ -59,13 +59,13 @@ static float weights_plain(float *s, int64_t n, float scale, float softcap, floa
 }
 
 static void accumulate_plain(float *o, const float *weights, int64_t rows, const mica__kv *values, int64_t first,
-                             int64_t n, float *row)
+                             int64_t n, float *buffer)
 {
     for (int64_t j = 0; j < n; j++) {
-        load_kv(row, values, first + j);
+        load_kv(buffer, values, first + j);
         for (int64_t r = 0; r < rows; r++) {
             float p = weights[r * MICA__BLOCK + j], *out = o + r * values->dim;
-            for (int64_t e = 0; e < values->dim; e++) out[e] += p * row[e];
+            for (int64_t e = 0; e < values->dim; e++) out[e] += p * buffer[e];
         }
     }
 }
@@ -195,14 +195,16 @@ static void write_out(const job *j, const softmax *total, int64_t t, int64_t hea
 typedef struct tile {
     int64_t rows, kv_head,
         first_row; /* row r is query (first_row + r) / group, head kv_head * group + (first_row + r) % group */
-    float *q, *scores, *sums, *row; /* [TILE, head_dim], [TILE, BLOCK], [TILE, value_dim], [max of dims] */
+    float *q, *scores, *sums,
+        *buffer; /* [TILE, head_dim], [TILE, BLOCK], [TILE, value_dim], [ROW_BUFFER, max of dims] */
     softmax part[MICA__TILE], total[MICA__TILE];
 } tile;
 
 static size_t tile_bytes(int64_t head_dim, int64_t value_dim)
 {
     int64_t longest = mica__max(head_dim, value_dim);
-    return mica__round64((size_t)(MICA__TILE * (head_dim + MICA__BLOCK + 3 * value_dim) + longest) * sizeof(float));
+    return mica__round64((size_t)(MICA__TILE * (head_dim + MICA__BLOCK + 3 * value_dim) + MICA__ROW_BUFFER * longest) *
+                         sizeof(float));
 }
 
 static tile tile_of(const job *j, float *memory)
@@ -210,8 +212,8 @@ static tile tile_of(const job *j, float *memory)
     tile t = {.q = memory};
     t.scores = t.q + MICA__TILE * j->head_dim;
     t.sums = t.scores + MICA__TILE * MICA__BLOCK;
-    t.row = t.sums + MICA__TILE * j->value_dim;
-    float *states = t.row + mica__max(j->head_dim, j->value_dim);
+    t.buffer = t.sums + MICA__TILE * j->value_dim;
+    float *states = t.buffer + MICA__ROW_BUFFER * mica__max(j->head_dim, j->value_dim);
     for (int64_t r = 0; r < MICA__TILE; r++) {
         t.part[r].values = states + 2 * r * j->value_dim;
         t.total[r].values = states + (2 * r + 1) * j->value_dim;
@@ -261,7 +263,7 @@ static void add_block(const job *j, tile *t, int64_t block, const span *spans)
     runs ring = runs_of(j, low, high);
     float max[MICA__TILE], sum[MICA__TILE];
     for (int i = 0, done = 0; i < 2 && ring.n[i]; done += (int)ring.n[i++])
-        j->kit->scores(t->scores + done, t->q, t->rows, &keys, ring.first[i], ring.n[i], t->row);
+        j->kit->scores(t->scores + done, t->q, t->rows, &keys, ring.first[i], ring.n[i], t->buffer);
     for (int64_t r = 0; r < t->rows; r++) {
         /* Positions the row does not see get weight 0. */
         float *s = t->scores + r * MICA__BLOCK;
@@ -276,7 +278,7 @@ static void add_block(const job *j, tile *t, int64_t block, const span *spans)
     }
     memset(t->sums, 0, (size_t)(t->rows * j->value_dim) * sizeof(float));
     for (int i = 0, done = 0; i < 2 && ring.n[i]; done += (int)ring.n[i++])
-        j->kit->accumulate(t->sums, t->scores + done, t->rows, &values, ring.first[i], ring.n[i], t->row);
+        j->kit->accumulate(t->sums, t->scores + done, t->rows, &values, ring.first[i], ring.n[i], t->buffer);
     for (int64_t r = 0; r < t->rows; r++) {
         if (max[r] == -INFINITY && sum[r] == 0) continue;
         const softmax s = {max[r], sum[r], t->sums + r * j->value_dim};
@@ -437,6 +439,9 @@ static void finish(const mica__instr *instr, const mica__run *run, int id, int n
     if (j.t_rows == 1) merge_parts(&j, run->scratch, own_memory(instr, run, id), id, n);
 }
 
+/* Rows that the fast loops can read where they are. */
+static bool fast_rows(const mica__tensor *t) { return t->strides[2] == 1 && t->dtype != MICA_DTYPE_F64; }
+
 bool mica__cpu_attention(mica__instr *instr, bool plain)
 {
     const mica__tensor *q = &instr->in[0], *k = &instr->in[1], *v = &instr->in[2];
@@ -444,7 +449,7 @@ bool mica__cpu_attention(mica__instr *instr, bool plain)
     if (instr->out.dtype != MICA_DTYPE_F32 || !mica__floating(q->dtype) || k->shape[1] < 1 || q->shape[1] % k->shape[1])
         return false;
     bool fast = !plain && mica__attention_fast(q->shape[2], v->shape[2]);
-    if (instr->op == MICA__OP_ATTENTION && (k->strides[2] != 1 || v->strides[2] != 1)) fast = false;
+    if (instr->op == MICA__OP_ATTENTION && (!fast_rows(k) || !fast_rows(v))) fast = false;
     mica__kernel kernel = fast ? attend_fast : attend_plain;
     instr->member_scratch_bytes = tile_bytes(q->shape[2], v->shape[2]);
     if (instr->op == MICA__OP_ATTENTION) return mica__set_kernel(instr, kernel);

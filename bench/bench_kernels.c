@@ -1,0 +1,232 @@
+/* bench/bench_kernels.c: speed of the kernels by themselves: GB/s of weights or cache read, and billions of multiply-adds per second.
+ *
+ *     bench_kernels [THREADS [NAME]]
+ *
+ * Weights are larger than the caches and every repetition reads other ones. The read bandwidth of the same threads comes first, as the
+ * yardstick. Prints CSV: name, median and best of the repetitions. */
+#include "array/ops.h"
+#include "base/memory.h"
+#include "base/thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { REPEATS = 15 };
+
+typedef struct work {
+    const mica__instr *instr;
+    mica__run run;
+    mica__team *team;
+} work;
+
+static void phases(void *context, int id, int n)
+{
+    const work *w = context;
+    for (int p = 0; p < w->instr->n_phases; p++) {
+        if (p) mica__team_barrier(w->team);
+        w->instr->phase[p](w->instr, &w->run, id, n);
+    }
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void *pages(size_t n_bytes)
+{
+    uint8_t *p = mica__pages_alloc(n_bytes);
+    if (!p) exit(71);
+    uint64_t s = 88172645463325252u;
+    for (size_t i = 0; i + 8 <= n_bytes; i += 8) {
+        s ^= s << 13;
+        s ^= s >> 7;
+        s ^= s << 17;
+        memcpy(p + i, &s, 8);
+    }
+    return p;
+}
+
+static void report(const char *name, const double *seconds, double bytes, double madds)
+{
+    double sorted[REPEATS];
+    memcpy(sorted, seconds, sizeof sorted);
+    qsort(sorted, REPEATS, sizeof *sorted, by_value);
+    printf("%s,%.1f,%.1f,%.1f,%.1f\n", name, bytes / sorted[REPEATS / 2] * 1e-9, bytes / sorted[0] * 1e-9,
+           madds / sorted[REPEATS / 2] * 1e-9, madds / sorted[0] * 1e-9);
+    fflush(stdout);
+}
+
+/* ---- read bandwidth ---- */
+
+typedef struct reading {
+    const uint64_t *data;
+    size_t n;
+    uint64_t sums[256];
+} reading;
+
+static void read_share(void *context, int id, int n)
+{
+    reading *r = context;
+    size_t begin = r->n / (size_t)n * (size_t)id, end = begin + r->n / (size_t)n;
+    uint64_t s[8] = {0};
+    for (size_t i = begin; i + 8 <= end; i += 8)
+        for (int j = 0; j < 8; j++) s[j] += r->data[i + (size_t)j];
+    r->sums[id] = s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+}
+
+static void bench_read(mica__team *team)
+{
+    size_t n_bytes = (size_t)512 << 20;
+    reading r = {pages(n_bytes), n_bytes / 8, {0}};
+    double seconds[REPEATS];
+    for (int i = 0; i < REPEATS; i++) {
+        double start = now();
+        mica__team_run(team, read_share, &r);
+        seconds[i] = now() - start;
+    }
+    report("read", seconds, (double)n_bytes, 0);
+    mica__pages_free((void *)(uintptr_t)r.data, n_bytes);
+}
+
+/* ---- linear ---- */
+
+typedef struct weights {
+    const char *name;
+    mica_dtype dtype;
+    int bits, group; /* 0: not quantized */
+    bool exact;
+} weights;
+
+static void bench_linear(mica__team *team, const weights *kind, int64_t m, int64_t n, int64_t k)
+{
+    size_t row_bytes = kind->bits ? (size_t)(k * kind->bits / 8) : (size_t)k * mica_dtype_size(kind->dtype);
+    size_t scale_bytes = kind->bits ? (size_t)(k / kind->group) * 4 : 0, all = (size_t)n * (row_bytes + scale_bytes);
+    int copies = (int)(((size_t)192 << 20) / all) + 1;
+    uint8_t *memory = pages(all * (size_t)copies);
+    float *x = pages((size_t)(m * k) * sizeof(float)), *y = pages((size_t)(m * n) * sizeof(float));
+    for (int64_t i = 0; i < m * k; i++) x[i] = (float)((i * 7919) % 1013) / 1013 - 0.5f;
+    if (!kind->bits && kind->dtype == MICA_DTYPE_F32) memset(memory, 0x3c, all * (size_t)copies);
+    mica__instr instr = {.op = MICA__OP_LINEAR, .n_in = 2, .exact = kind->exact};
+    instr.in[0] = (mica__tensor){.data = x, .dtype = MICA_DTYPE_F32, .ndim = 2, .shape = {m, k}, .strides = {k, 1}};
+    instr.in[1] = (mica__tensor){.data = memory,
+                                 .dtype = kind->dtype,
+                                 .ndim = 2,
+                                 .shape = {n, k},
+                                 .strides = {k, 1},
+                                 .quantized = kind->bits > 0};
+    instr.out = (mica__tensor){.data = y, .dtype = MICA_DTYPE_F32, .ndim = 2, .shape = {m, n}, .strides = {n, 1}};
+    mica__affine *a = &instr.in[1].affine;
+    *a = (mica__affine){kind->bits, kind->group, kind->dtype, NULL, NULL};
+    if (mica__backend_cpu.prepare_instr(&instr, false, NULL) != MICA_OK) return;
+    size_t scratch = instr.scratch_bytes + (size_t)mica__team_size(team) * instr.member_scratch_bytes + 64;
+    work w = {&instr, {.scratch = pages(scratch)}, team};
+    double seconds[REPEATS];
+    for (int i = -1; i < REPEATS; i++) {
+        uint8_t *data = memory + (size_t)((i + 1) % copies) * all;
+        instr.in[1].data = data;
+        a->scales = data + (size_t)n * row_bytes;
+        a->biases = data + (size_t)n * (row_bytes + scale_bytes / 2);
+        double start = now();
+        mica__team_run(team, phases, &w);
+        if (i >= 0) seconds[i] = now() - start;
+    }
+    char name[96];
+    snprintf(name, sizeof name, "linear %s M=%lld N=%lld K=%lld", kind->name, (long long)m, (long long)n, (long long)k);
+    report(name, seconds, (double)all, (double)m * (double)n * (double)k);
+    mica__pages_free(memory, all * (size_t)copies);
+    mica__pages_free(x, (size_t)(m * k) * sizeof(float));
+    mica__pages_free(y, (size_t)(m * n) * sizeof(float));
+    mica__pages_free(w.run.scratch, scratch);
+}
+
+/* ---- attention ---- */
+
+static void bench_attention(mica__team *team, mica_dtype dtype, int64_t t, int64_t past)
+{
+    enum { HEADS = 32, KV = 8, DIM = 64 };
+    mica_cache cache = {.options = {KV, DIM, DIM, past + t, dtype}}, *caches[] = {&cache};
+    cache.key_bytes = cache.value_bytes = (size_t)(KV * (past + t) * DIM) * mica_dtype_size(dtype);
+    cache.keys = pages(cache.key_bytes);
+    cache.values = pages(cache.value_bytes);
+    memset(cache.keys, 0x3c, cache.key_bytes);
+    memset(cache.values, 0x3c, cache.value_bytes);
+    size_t q_bytes = (size_t)(t * HEADS * DIM) * sizeof(float);
+    float *q = pages(q_bytes), *out = pages(q_bytes);
+    for (size_t i = 0; i < q_bytes / 4; i++) q[i] = (float)(i % 17) / 17 - 0.5f;
+    mica__instr instr = {.op = MICA__OP_CACHED_ATTENTION, .n_in = 3};
+    for (int i = 0; i < 3; i++)
+        instr.in[i] = (mica__tensor){.data = q,
+                                     .dtype = MICA_DTYPE_F32,
+                                     .ndim = 3,
+                                     .shape = {t, i ? KV : HEADS, DIM},
+                                     .strides = {(i ? KV : HEADS) * DIM, DIM, 1}};
+    instr.out = instr.in[0];
+    instr.out.data = out;
+    instr.attrs.cache = cache.options;
+    if (mica__backend_cpu.prepare_instr(&instr, false, NULL) != MICA_OK) return;
+    size_t scratch = instr.scratch_bytes + (size_t)mica__team_size(team) * instr.member_scratch_bytes + 64;
+    work w = {&instr, {.n_past = past, .caches = caches, .scratch = pages(scratch)}, team};
+    double seconds[REPEATS];
+    for (int i = -1; i < REPEATS; i++) {
+        double start = now();
+        mica__team_run(team, phases, &w);
+        if (i >= 0) seconds[i] = now() - start;
+    }
+    char name[96];
+    snprintf(name, sizeof name, "attention %s T=%lld past=%lld", mica_dtype_name(dtype), (long long)t, (long long)past);
+    double pairs = (double)t * ((double)past + 0.5 * (double)(t + 1));
+    report(name, seconds, (double)(cache.key_bytes + cache.value_bytes), 2 * pairs * HEADS * DIM);
+    mica__pages_free(cache.keys, cache.key_bytes);
+    mica__pages_free(cache.values, cache.value_bytes);
+    mica__pages_free(q, q_bytes);
+    mica__pages_free(out, q_bytes);
+    mica__pages_free(w.run.scratch, scratch);
+}
+
+int main(int argc, char **argv)
+{
+    static const weights kinds[] = {
+        {"f32", MICA_DTYPE_F32, 0, 0, true},
+        {"f16", MICA_DTYPE_F16, 0, 0, true},
+        {"bf16", MICA_DTYPE_BF16, 0, 0, true},
+        {"affine-4-64 exact", MICA_DTYPE_BF16, 4, 64, true},
+        {"affine-8-64 exact", MICA_DTYPE_BF16, 8, 64, true},
+        {"affine-4-64", MICA_DTYPE_BF16, 4, 64, false},
+        {"affine-4-32", MICA_DTYPE_F16, 4, 32, false},
+        {"affine-8-64", MICA_DTYPE_BF16, 8, 64, false},
+        {"affine-8-32", MICA_DTYPE_F16, 8, 32, false},
+        {"affine-6-64", MICA_DTYPE_BF16, 6, 64, false},
+        {"affine-3-64", MICA_DTYPE_BF16, 3, 64, false},
+    };
+    static const int64_t rows[] = {1, 4, 8, 128};
+    mica__team *team = NULL;
+    mica_error err;
+    if (mica__team_create(&team, argc > 1 ? atoi(argv[1]) : 0, &err) != MICA_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return 71;
+    }
+    const char *only = argc > 2 ? argv[2] : "";
+    printf("# %s, %d threads\nname,median GB/s,best GB/s,median GMAC/s,best GMAC/s\n", mica__backend_cpu.isa(),
+           mica__team_size(team));
+    bench_read(team);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (int m = 0; m < 4 && strstr(kinds[i].name, only); m++) bench_linear(team, &kinds[i], rows[m], 8192, 2048);
+    for (int t = 1; t <= 128 && strstr("attention", only); t *= 128)
+        for (int64_t past = 512; past <= 8192; past *= 16) {
+            bench_attention(team, MICA_DTYPE_F16, t, past);
+            bench_attention(team, MICA_DTYPE_F32, t, past);
+        }
+    mica__team_free(team);
+    return 0;
+}
