@@ -20,8 +20,7 @@ mica_status mica__checkpoint_open(mica__checkpoint **out, const char *path, cons
     else if (mica__path_is_dir(path))
         status = mica__checkpoint_open_folder(c, err);
     else
-        status =
-            mica__fail(err, mica__path_is_file(path) ? MICA_UNSUPPORTED : MICA_NOT_FOUND, "%s: is not a folder", path);
+        status = mica__checkpoint_open_gguf(c, err);
     if (status != MICA_OK) {
         mica__checkpoint_free(c);
         return status;
@@ -47,6 +46,7 @@ void mica__checkpoint_free(mica__checkpoint *c)
     }
     for (size_t i = 0; i < c->n_files; i++) {
         mica__safetensors_release(&c->files[i].safetensors);
+        mica__gguf_release(&c->files[i].gguf);
         mica__mapping_release(&c->files[i].mapping);
     }
     mica__free(c->files);
@@ -103,9 +103,11 @@ mica_status mica__checkpoint_add_tensor(mica__checkpoint *c, const mica__tensor_
         return mica__fail_memory(err, c->n_tensors, "tensor names");
     if (existing) {
         const mica__tensor_view *first = mica__checkpoint_tensor(c, v->name);
-        return mica__fail(err, MICA_DATA, "%s: tensor '%s' is in %s, too", c->files[v->file].mapping.path,
-                          MICA_QUOTED_STR(v->name),
-                          first->file == v->file ? "it twice" : c->files[first->file].mapping.path);
+        const char *here = c->files[v->file].mapping.path, *there = c->files[first->file].mapping.path;
+        return first->file == v->file
+                   ? mica__fail(err, MICA_DATA, "tensor '%s' is twice in %s", MICA_QUOTED_STR(v->name), here)
+                   : mica__fail(err, MICA_DATA, "tensor '%s' is both in %s and in %s", MICA_QUOTED_STR(v->name), there,
+                                here);
     }
     c->tensors[c->n_tensors++] = *v;
     return MICA_OK;
@@ -174,7 +176,9 @@ mica_status mica__checkpoint_text(mica__checkpoint *c, const char *name, mica__s
         slot = new_slot(name);
         if (!slot) return mica__fail_memory(err, sizeof *slot, name);
         slot->text.max = MAX_TEXT;
-        mica_status status = read_from_folder(c, name, &slot->text, err);
+        mica_status status = c->n_files && strcmp(c->format, "gguf") == 0
+                                 ? mica__gguf_text(&c->files[0].gguf, name, &slot->text, err)
+                                 : read_from_folder(c, name, &slot->text, err);
         slot->absent = status == MICA_NOT_FOUND;
         if (status != MICA_OK && !slot->absent) {
             free_text(slot);

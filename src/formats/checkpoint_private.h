@@ -3,12 +3,14 @@
 #define MICA_FORMATS_CHECKPOINT_PRIVATE_H
 
 #include "checkpoint.h"
+#include "gguf.h"
 #include "safetensors.h"
 
-/* One mapped file and what was parsed from it. */
+/* One mapped file and what was parsed from it: one of the two, the other is {0}. */
 typedef struct mica__checkpoint_file {
     mica__mapping mapping;
     mica__safetensors safetensors;
+    mica__gguf gguf;
 } mica__checkpoint_file;
 
 /* A text once it was read or made. Absent ones are kept as well, so that they are looked for only once. */
@@ -38,7 +40,11 @@ mica_status mica__checkpoint_add_file(mica__checkpoint *c, const char *path, mic
 mica_status mica__checkpoint_add_tensor(mica__checkpoint *c, const mica__tensor_view *v, mica_error *err);
 void mica__checkpoint_notice(const mica__checkpoint *c, const char *fmt, ...) MICA_PRINTF(2, 3);
 
-/* Fills c from c->path. */
+/* Fill c from c->path. */
 mica_status mica__checkpoint_open_folder(mica__checkpoint *c, mica_error *err);
+mica_status mica__checkpoint_open_gguf(mica__checkpoint *c, mica_error *err);
+
+/* The text `name` of a GGUF file, appended to *out. NOT_FOUND if such a file has no such text. */
+mica_status mica__gguf_text(const mica__gguf *g, const char *name, mica__buf *out, mica_error *err);
 
 #endif
