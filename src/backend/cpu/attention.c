@@ -38,7 +38,8 @@ static void scores_plain(float *scores, const float *q, int64_t rows, const mica
 {
     for (int64_t j = 0; j < n; j++) {
         load_kv(buffer, keys, first + j);
-        for (int64_t r = 0; r < rows; r++) scores[r * MICA__BLOCK + j] = mica__dot(q + r * keys->dim, buffer, keys->dim);
+        for (int64_t r = 0; r < rows; r++)
+            scores[r * MICA__BLOCK + j] = mica__dot(q + r * keys->dim, buffer, keys->dim);
     }
 }
 
