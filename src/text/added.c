@@ -105,6 +105,8 @@ mica_status mica__added_finish(mica__added *a, mica__normalize_fn normalize, voi
         a->any_special |= t->special;
         t->shown = t->content;
         if (t->normalized && normalize) MICA_TRY(normalize(context, t->content, &t->shown, err));
+        const mica__added_token *same = mica__added_by_content(a, t->shown);
+        t->skipped = same && same->special;
     }
     MICA_TRY(build_set(a, &a->raw, false, err));
     return build_set(a, &a->normalized, true, err);

@@ -15,6 +15,7 @@ typedef struct mica__added_token {
     mica__str shown;   /* what decoding prints: the content, or its normalized form */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
+    bool skipped; /* left out of texts without special tokens: `shown` is the content of a special token */
 } mica__added_token;
 
 typedef struct mica__added_set {

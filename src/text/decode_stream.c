@@ -12,7 +12,7 @@ static mica_status push_id(const mica_tokenizer *t, mica__decoding *d, int32_t i
                            mica_error *err)
 {
     const mica__added_token *added = mica__added_by_id(&t->added, id);
-    if (added) return skip_special && added->special ? MICA_OK : mica__decoding_push(d, added->shown, out, err);
+    if (added) return skip_special && added->skipped ? MICA_OK : mica__decoding_push(d, added->shown, out, err);
     if (!mica__vocab_has(&t->model.vocab, id)) return MICA_OK;
     return mica__decoding_push(d, mica__vocab_token(&t->model.vocab, id), out, err);
 }

@@ -5,10 +5,7 @@
  * quantifiers get groups, an option (?i) lasts to the end of its group including later alternatives, and set operations
  * inside brackets ([a&&[^b]]) become lookaheads. Anything else is refused with its position. */
 #include "text/regex.h"
-
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-#include <stdio.h>
+#include "text/regex_sets.h"
 
 enum { MAX_DEPTH = 100, MAX_PATTERN_BYTES = 65536, MAX_REPEAT = 65535 };
 
@@ -50,167 +47,31 @@ static void emit_char(mica__buf *out, uint32_t c)
         mica__buf_printf(out, "\\x{%x}", (unsigned)c);
 }
 
-/* ---- sets ---- */
-
-#define SPACE_SET                                                                                                      \
-    "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-#define WORD_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
-#define HEX_SET "0-9A-Fa-f"
-#define PUNCT_SET "\\p{P}\\x24\\x2b\\x3c-\\x3e\\x5e\\x60\\x7c\\x7e"
-
-/* Names of properties, in lower case without separators, and the inside of the bracket that means the same. */
-static const struct {
-    const char *name, *set;
-} property_sets[] = {
-    {"alnum", "\\p{Alphabetic}\\p{Nd}"},
-    {"alpha", "\\p{Alphabetic}"},
-    {"any", "\\x{0}-\\x{10ffff}"},
-    {"ascii", "\\x00-\\x7f"},
-    {"assigned", "\\P{Cn}"},
-    {"blank", "\\p{Zs}\\x09"},
-    {"cntrl", "\\p{Cc}"},
-    {"digit", "\\p{Nd}"},
-    {"lower", "\\p{Lowercase}"},
-    {"punct", PUNCT_SET},
-    {"space", SPACE_SET},
-    {"whitespace", SPACE_SET},
-    {"upper", "\\p{Uppercase}"},
-    {"word", WORD_SET},
-    {"xdigit", HEX_SET},
-    {"letter", "\\p{L}"},
-    {"casedletter", "\\p{L&}"},
-    {"lc", "\\p{L&}"},
-    {"uppercaseletter", "\\p{Lu}"},
-    {"lowercaseletter", "\\p{Ll}"},
-    {"titlecaseletter", "\\p{Lt}"},
-    {"modifierletter", "\\p{Lm}"},
-    {"otherletter", "\\p{Lo}"},
-    {"mark", "\\p{M}"},
-    {"combiningmark", "\\p{M}"},
-    {"nonspacingmark", "\\p{Mn}"},
-    {"spacingmark", "\\p{Mc}"},
-    {"enclosingmark", "\\p{Me}"},
-    {"number", "\\p{N}"},
-    {"decimalnumber", "\\p{Nd}"},
-    {"letternumber", "\\p{Nl}"},
-    {"othernumber", "\\p{No}"},
-    {"punctuation", "\\p{P}"},
-    {"connectorpunctuation", "\\p{Pc}"},
-    {"dashpunctuation", "\\p{Pd}"},
-    {"openpunctuation", "\\p{Ps}"},
-    {"closepunctuation", "\\p{Pe}"},
-    {"initialpunctuation", "\\p{Pi}"},
-    {"finalpunctuation", "\\p{Pf}"},
-    {"otherpunctuation", "\\p{Po}"},
-    {"symbol", "\\p{S}"},
-    {"mathsymbol", "\\p{Sm}"},
-    {"currencysymbol", "\\p{Sc}"},
-    {"modifiersymbol", "\\p{Sk}"},
-    {"othersymbol", "\\p{So}"},
-    {"separator", "\\p{Z}"},
-    {"spaceseparator", "\\p{Zs}"},
-    {"lineseparator", "\\p{Zl}"},
-    {"paragraphseparator", "\\p{Zp}"},
-    {"other", "\\p{C}"},
-    {"control", "\\p{Cc}"},
-    {"format", "\\p{Cf}"},
-    {"unassigned", "\\p{Cn}"},
-    {"privateuse", "\\p{Co}"},
-    {"surrogate", "\\p{Cs}"},
-};
-
-static const char general_categories[] = " l lu ll lt lm lo m mn mc me n nd nl no p pc pd ps pe pi pf po s sm sc sk so "
-                                         "z zs zl zp c cc cf cn co cs ";
-
-/* Does PCRE2 know \p{text}? */
-static bool pcre_knows(const char *text)
-{
-    char pattern[96];
-    snprintf(pattern, sizeof pattern, "\\p{%s}", text);
-    int code;
-    PCRE2_SIZE offset;
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &offset, NULL);
-    pcre2_code_free(re);
-    return re != NULL;
-}
-
-/* Appends the bracket inside for a property name as written; false: unknown. */
-static bool property_set(mica__buf *out, mica__str written)
-{
-    char name[64], spaced[72];
-    size_t n = 0;
-    for (size_t i = 0; i < written.n; i++) {
-        char c = written.p[i];
-        if (c == ' ' || c == '_' || c == '-') continue;
-        if (n + 1 >= sizeof name || !is_alnum((unsigned char)c)) return false;
-        name[n++] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-    }
-    name[n] = 0;
-    if (!n) return false;
-    for (size_t i = 0; i < sizeof property_sets / sizeof property_sets[0]; i++)
-        if (strcmp(property_sets[i].name, name) == 0) {
-            mica__buf_append_z(out, property_sets[i].set);
-            return true;
-        }
-    snprintf(spaced, sizeof spaced, " %s ", name);
-    if (n <= 2 && strstr(general_categories, spaced)) {
-        name[0] = (char)(name[0] - 32);
-        mica__buf_printf(out, "\\p{%s}", name);
-        return true;
-    }
-    snprintf(spaced, sizeof spaced, "sc:%s", name); /* PCRE2's plain name would mean script extensions */
-    if (!pcre_knows(spaced)) snprintf(spaced, sizeof spaced, "%s", name);
-    if (!pcre_knows(spaced)) return false;
-    mica__buf_printf(out, "\\p{%s}", spaced);
-    return true;
-}
-
-/* A set of characters being built: `inside` goes into brackets, `others` are alternatives of their own ("|[^..]"). */
-typedef struct set {
-    mica__buf inside, others;
-} set;
-
-static void set_release(set *s)
-{
-    mica__buf_release(&s->inside);
-    mica__buf_release(&s->others);
-}
-
 /* Reads the property after \p or \P (at '{'). */
-static mica_status read_property(translator *t, bool negated, set *into)
+static mica_status read_property(translator *t, bool negated, mica__set *into)
 {
     if (!take(t, "{")) return refuse(t, "\\p without {name}");
     if (take(t, "^")) negated = !negated;
     const char *close = memchr(t->p, '}', (size_t)(t->end - t->p));
     if (!close) return refuse(t, "\\p{ without }");
-    mica__str name = {t->p, (size_t)(close - t->p)};
-    if (negated) {
-        mica__buf_append_z(&into->others, "|[^");
-        if (!property_set(&into->others, name)) return refuse(t, "unknown property name");
-        mica__buf_append_char(&into->others, ']');
-    } else if (!property_set(&into->inside, name)) {
+    if (!mica__set_add_property(into, (mica__str){t->p, (size_t)(close - t->p)}, negated))
         return refuse(t, "unknown property name");
-    }
     t->p = close + 1;
     return MICA_OK;
 }
 
 /* \d \w \s \h and their negations; false if c is none. */
-static bool shorthand(char c, set *into)
+static bool shorthand(char c, bool in_brackets, mica__set *into)
 {
     static const struct {
         char letter;
-        const char *set;
-    } sets[] = {{'d', "\\p{Nd}"}, {'w', WORD_SET}, {'s', SPACE_SET}, {'h', HEX_SET}};
-    for (size_t i = 0; i < 4; i++) {
-        if (c == sets[i].letter) {
-            mica__buf_append_z(&into->inside, sets[i].set);
-            return true;
-        }
-        if (c == sets[i].letter - 32) {
-            mica__buf_printf(&into->others, "|[^%s]", sets[i].set);
-            return true;
-        }
+        const char *inside;
+    } sets[] = {{'d', "\\p{Nd}"}, {'w', MICA__WORD_SET}, {'s', MICA__SPACE_SET}, {'h', "0-9A-Fa-f"}};
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        if ((c | 32) != sets[i].letter) continue;
+        bool word = sets[i].letter == 'w' && !in_brackets;
+        mica__set_add(into, word ? MICA__WORD_ALONE : sets[i].inside, c != sets[i].letter);
+        return true;
     }
     return false;
 }
@@ -265,39 +126,24 @@ static mica_status read_char_escape(translator *t, uint32_t *c, bool *is_char)
     return MICA_OK;
 }
 
-static mica_status parse_set(translator *t, set *result);
+static mica_status parse_set(translator *t, mica__set *result);
 
 /* [:name:] or [:^name:] inside a set; *found false if there is none here. */
-static mica_status posix_set(translator *t, set *into, bool *found)
+static mica_status posix_set(translator *t, mica__set *into, bool *found)
 {
-    static const char *const names[] = {"alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph",
-                                        "lower", "print", "punct", "space", "upper", "word",  "xdigit"};
     *found = false;
     if (!at(t, "[:")) return MICA_OK;
-    const char *p = t->p + 2, *q = p;
+    const char *q = t->p + 2;
     bool negated = q < t->end && *q == '^';
     if (negated) q++;
     const char *name = q;
     while (q < t->end && is_alnum((unsigned char)*q)) q++;
     if (t->end - q < 2 || q[0] != ':' || q[1] != ']') return MICA_OK;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strlen(names[i]) != (size_t)(q - name) || memcmp(names[i], name, (size_t)(q - name)) != 0) continue;
-        *found = true;
-        t->p = q + 2;
-        bool graph = strcmp(names[i], "graph") == 0, print = strcmp(names[i], "print") == 0;
-        if (graph || print) { /* neither white space (graph) nor control, surrogate, unassigned */
-            if (negated)
-                mica__buf_printf(&into->inside, "\\p{Cc}\\p{Cs}\\p{Cn}%s", graph ? SPACE_SET : "");
-            else
-                mica__buf_printf(&into->others, "|[^\\p{Cc}\\p{Cs}\\p{Cn}%s]", graph ? SPACE_SET : "");
-            return MICA_OK;
-        }
-        if (negated) mica__buf_append_z(&into->others, "|[^");
-        property_set(negated ? &into->others : &into->inside, mica__str_from(names[i]));
-        if (negated) mica__buf_append_char(&into->others, ']');
-        return MICA_OK;
-    }
-    return refuse(t, "unknown [:name:]");
+    if (!mica__set_add_posix(into, (mica__str){name, (size_t)(q - name)}, negated))
+        return refuse(t, "unknown [:name:]");
+    *found = true;
+    t->p = q + 2;
+    return MICA_OK;
 }
 
 /* One character inside a set, written plainly or as an escape; *is_char false for anything else. */
@@ -324,7 +170,7 @@ static mica_status set_char(translator *t, uint32_t *c, bool *is_char)
 }
 
 /* One item of a set: a nested set, a class, a character or a range. */
-static mica_status set_item(translator *t, set *into)
+static mica_status set_item(translator *t, mica__set *into)
 {
     bool found;
     MICA_TRY(posix_set(t, into, &found));
@@ -339,7 +185,7 @@ static mica_status set_item(translator *t, set *into)
             t->p += 2;
             return read_property(t, letter == 'P', into);
         }
-        if (!shorthand(letter, into)) return refuse(t, "this escape is not supported in a set");
+        if (!shorthand(letter, true, into)) return refuse(t, "this escape is not supported in a set");
         t->p += 2;
         return MICA_OK;
     }
@@ -358,39 +204,15 @@ static mica_status set_item(translator *t, set *into)
     return MICA_OK;
 }
 
-/* Writes the set as an expression that matches one character of it. */
-static void write_set(mica__buf *out, const set *s)
-{
-    if (!s->others.n) {
-        mica__buf_printf(out, "[");
-        mica__buf_append_str(out, mica__buf_str(&s->inside));
-        mica__buf_append_char(out, ']');
-        return;
-    }
-    mica__buf_append_z(out, "(?:");
-    mica__str others = mica__buf_str(&s->others);
-    if (s->inside.n) {
-        mica__buf_append_char(out, '[');
-        mica__buf_append_str(out, mica__buf_str(&s->inside));
-        mica__buf_append_char(out, ']');
-    } else {
-        others = (mica__str){others.p + 1, others.n - 1};
-    }
-    mica__buf_append_str(out, others);
-    mica__buf_append_char(out, ')');
-}
-
-static void or_failed(set *s, const set *part) { s->inside.failed |= part->inside.failed | part->others.failed; }
-
 /* Joins a finished operand of && to what stands before it in `both`. */
-static void intersect(mica__buf *both, const set *operand, bool last)
+static void intersect(mica__buf *both, const mica__set *operand, bool last)
 {
     if (!last) mica__buf_append_z(both, "(?=");
-    write_set(both, operand);
+    mica__set_write(both, operand);
     if (!last) mica__buf_append_char(both, ')');
 }
 
-static mica_status set_operands(translator *t, set *operand, mica__buf *both, bool *has_and)
+static mica_status set_operands(translator *t, mica__set *operand, mica__buf *both, bool *has_and)
 {
     bool first = true;
     for (;; first = false) {
@@ -414,11 +236,11 @@ static mica_status set_operands(translator *t, set *operand, mica__buf *both, bo
 }
 
 /* A set after its [, merged into `result` (a union). */
-static mica_status parse_set(translator *t, set *result)
+static mica_status parse_set(translator *t, mica__set *result)
 {
     if (++t->depth > MAX_DEPTH) return refuse(t, "nested too deeply");
     bool negated = take(t, "^"), has_and = false;
-    set operand = {{0}, {0}};
+    mica__set operand = {{0}, {0}};
     mica__buf both = {0};
     mica_status status = set_operands(t, &operand, &both, &has_and);
     if (status == MICA_OK) {
@@ -435,28 +257,24 @@ static mica_status parse_set(translator *t, set *result)
             mica__buf_append_char(&result->others, ']');
         } else {
             mica__buf_append_z(&result->others, "|(?:(?!");
-            write_set(&result->others, &operand);
+            mica__set_write(&result->others, &operand);
             mica__buf_append_z(&result->others, ")(?s:.))");
         }
-        or_failed(result, &operand);
-        result->inside.failed |= both.failed;
+        result->inside.failed |= operand.inside.failed | operand.others.failed | both.failed;
     }
-    set_release(&operand);
+    mica__set_release(&operand);
     mica__buf_release(&both);
     t->depth--;
     return status;
 }
 
-static mica_status emit_set(translator *t, mica_status status, set *s)
+static mica_status emit_set(translator *t, mica_status status, mica__set *s)
 {
     if (status == MICA_OK) {
-        if (s->others.n && !s->inside.n && s->others.p[1] == '[' && !memchr(s->others.p + 1, '|', s->others.n - 1))
-            mica__buf_append(t->out, s->others.p + 1, s->others.n - 1); /* one negated bracket needs no group */
-        else
-            write_set(t->out, s);
-        if (s->inside.failed || s->others.failed) t->out->failed = true;
+        mica__set_write(t->out, s);
+        t->out->failed |= s->inside.failed | s->others.failed;
     }
-    set_release(s);
+    mica__set_release(s);
     return status;
 }
 
@@ -470,12 +288,12 @@ static mica_status parse_escape(translator *t, bool *repeatable)
     if (t->end - t->p < 2) return refuse(t, "backslash at the end");
     t->p++;
     char c = *t->p;
-    set s = {{0}, {0}};
+    mica__set s = {{0}, {0}};
     if (c == 'p' || c == 'P') {
         t->p++;
         return emit_set(t, read_property(t, c == 'P', &s), &s);
     }
-    if (shorthand(c, &s)) {
+    if (shorthand(c, false, &s)) {
         t->p++;
         return emit_set(t, MICA_OK, &s);
     }
@@ -487,10 +305,13 @@ static mica_status parse_escape(translator *t, bool *repeatable)
         {'A', false, "\\A"},
         {'z', false, "\\z"},
         {'Z', false, "\\Z"},
-        {'b', false, "(?:(?<=[" WORD_SET "])(?![" WORD_SET "])|(?<![" WORD_SET "])(?=[" WORD_SET "]))"},
-        {'B', false, "(?:(?<=[" WORD_SET "])(?=[" WORD_SET "])|(?<![" WORD_SET "])(?![" WORD_SET "]))"},
+        {'b', false,
+         "(?:(?<=[" MICA__WORD_ALONE "])(?![" MICA__WORD_ALONE "])|(?<![" MICA__WORD_ALONE "])(?=[" MICA__WORD_ALONE
+         "]))"},
+        {'B', false,
+         "(?:(?<=[" MICA__WORD_ALONE "])(?=[" MICA__WORD_ALONE "])|(?<![" MICA__WORD_ALONE "])(?![" MICA__WORD_ALONE
+         "]))"},
         {'R', true, "(?>\\x0d\\x0a|[\\x0a-\\x0d\\x{85}\\x{2028}\\x{2029}])"},
-        {'X', true, "\\X"},
         {'N', true, "[^\\x0a]"},
         {'O', true, "(?s:.)"},
     };
@@ -654,7 +475,7 @@ static mica_status parse_atom(translator *t, bool *repeatable)
         return parse_escape(t, repeatable);
     case '[': {
         t->p++;
-        set s = {{0}, {0}};
+        mica__set s = {{0}, {0}};
         return emit_set(t, parse_set(t, &s), &s);
     }
     case '(': {
