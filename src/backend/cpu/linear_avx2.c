@@ -415,6 +415,7 @@ bool mica__linear_avx2(mica__instr *instr)
     if (f != AFFINE4 && x->dtype == MICA_DTYPE_F32 && x->strides[1] == 1) return mica__set_kernel(instr, kernels[f]);
     instr->scratch_bytes = mica__round64((size_t)x->shape[0] * (size_t)x->shape[1] * sizeof(float));
     instr->phase[0] = order_x;
+    instr->first_phase_key = f == AFFINE4 ? 2 : 1; /* transposed or not */
     instr->phase[1] = kernels[f];
     instr->n_phases = 2;
     return true;

@@ -401,6 +401,7 @@ bool mica__linear_int8_avx2(mica__instr *instr)
     mica__kernel kernel = kernels[w->affine.bits][w->affine.group_size / 64];
     if (!kernel) return false;
     instr->phase[0] = round_x;
+    instr->first_phase_key = (uint64_t)w->affine.group_size << 1 | (w->affine.bits == 4); /* what round_x looks at */
     instr->phase[1] = kernel;
     instr->n_phases = 2;
     instr->scratch_bytes = (size_t)x->shape[0] * (size_t)l.bytes;
