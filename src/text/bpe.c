@@ -225,18 +225,20 @@ static mica_status merge_and_output(const bpe *b, mica__model_work *w, size_t n,
     return MICA_OK;
 }
 
-static mica_status encode_plain(const mica__model *m, mica__model_work *w, mica__str piece, bool is_bytes,
+/* whole: the piece is what the pre-tokenizer made, not a part of it, so ignore_merges may look it up. */
+static mica_status encode_plain(const mica__model *m, mica__model_work *w, mica__str piece, bool is_bytes, bool whole,
                                 mica_ids *out, mica_error *err)
 {
     const bpe *b = m->own;
     mica__str spelled = piece;
-    if (!is_bytes || b->ignore_merges || !b->all_bytes) MICA_TRY(mica__model_spell(w, &spelled, is_bytes, err));
-    if (b->ignore_merges) {
+    bool look_up_whole = whole && b->ignore_merges, plain_bytes = is_bytes && b->all_bytes;
+    if (look_up_whole || !plain_bytes) MICA_TRY(mica__model_spell(w, &spelled, is_bytes, err));
+    if (look_up_whole) {
         int32_t id = mica__vocab_id(&m->vocab, spelled);
         if (id != MICA__NO_ID) return mica__ids_push(out, id, err);
     }
     size_t n = piece.n;
-    if (is_bytes && b->all_bytes)
+    if (plain_bytes)
         MICA_TRY(bytes_to_symbols(b, w, piece, err));
     else
         MICA_TRY(to_symbols(m, w, spelled, &n, err));
@@ -264,7 +266,7 @@ static void make_key(mica__str piece, uint64_t key[2])
 static mica_status encode_cached(const mica__model *m, mica__model_work *w, mica__str piece, bool is_bytes,
                                  mica_ids *out, mica_error *err)
 {
-    if (piece.n > KEY_BYTES || !w->cache) return encode_plain(m, w, piece, is_bytes, out, err);
+    if (piece.n > KEY_BYTES || !w->cache) return encode_plain(m, w, piece, is_bytes, true, out, err);
     uint64_t key[2];
     make_key(piece, key);
     uint64_t hash = (key[0] ^ key[1] * 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
@@ -276,7 +278,7 @@ static mica_status encode_cached(const mica__model *m, mica__model_work *w, mica
         return MICA_OK;
     }
     size_t before = out->n;
-    MICA_TRY(encode_plain(m, w, piece, is_bytes, out, err));
+    MICA_TRY(encode_plain(m, w, piece, is_bytes, true, out, err));
     size_t n = out->n - before;
     if (n > CACHED_IDS) return MICA_OK;
     *c = (cached_word){{key[0], key[1]}, {0}, (uint32_t)n};
@@ -302,27 +304,49 @@ static bool is_known(const mica__model *m, const bpe *b, const char *p, int leng
     return char_id(m, b, (mica__str){p, (size_t)length}) != MICA__NO_ID;
 }
 
-/* May the piece be cut between the characters at x and y? Only if no merge joins them and both are symbols themselves: then
- * neither merging nor the fusing of unknown characters looks across. */
-static bool is_seam(const mica__model *m, const bpe *b, const char *x, const char *y, const char *end)
+/* Where the part that starts at `start` may end: at the first place where no merge joins the characters on both sides and
+ * both are symbols themselves. Then neither merging nor the fusing of unknown characters looks across. */
+static const char *next_seam(const mica__model *m, const bpe *b, const char *start, const char *end)
 {
     int n_x, n_y;
-    uint32_t cx = mica__char_at(x, end, &n_x), cy = mica__char_at(y, end, &n_y), bit = mica__seam_bit(cx, cy);
-    return !(b->seams[bit / 64] >> bit % 64 & 1) && is_known(m, b, x, n_x) && is_known(m, b, y, n_y);
+    uint32_t x = mica__char_at(start, end, &n_x), y;
+    for (const char *p = start, *q; (q = p + n_x) < end; p = q, x = y, n_x = n_y) {
+        y = mica__char_at(q, end, &n_y);
+        uint32_t bit = mica__seam_bit(x, y);
+        if (!(b->seams[bit / 64] >> bit % 64 & 1) && is_known(m, b, p, n_x) && is_known(m, b, q, n_y)) return q;
+    }
+    return end;
+}
+
+static const char *next_byte_seam(const bpe *b, const char *start, const char *end)
+{
+    for (const char *p = start + 1; p < end; p++) {
+        unsigned char x = (unsigned char)p[-1], y = (unsigned char)*p;
+        if (!(b->byte_seams[x][y / 8] >> y % 8 & 1)) return p;
+    }
+    return end;
 }
 
 static mica_status encode(const mica__model *m, mica__model_work *w, mica__str piece, bool is_bytes, mica_ids *out,
                           mica_error *err)
 {
     const bpe *b = m->own;
-    if (is_bytes || piece.n < SEAM_PIECE || !b->seams) return encode_cached(m, w, piece, is_bytes, out, err);
-    const char *end = piece.p + piece.n, *start = piece.p, *x = start;
-    for (int length; x < end; x += length) {
-        mica__char_at(x, end, &length);
-        const char *y = x + length;
-        if (y < end && !is_seam(m, b, x, y, end)) continue;
-        MICA_TRY(encode_cached(m, w, (mica__str){start, (size_t)(y - start)}, false, out, err));
-        start = y;
+    if (piece.n < SEAM_PIECE || !b->seams || (is_bytes && !b->all_bytes))
+        return encode_cached(m, w, piece, is_bytes, out, err);
+    if (b->ignore_merges) {
+        mica__str spelled = piece;
+        MICA_TRY(mica__model_spell(w, &spelled, is_bytes, err));
+        int32_t id = mica__vocab_id(&m->vocab, spelled);
+        if (id != MICA__NO_ID) return mica__ids_push(out, id, err);
+    }
+    const char *end = piece.p + piece.n, *next;
+    for (const char *start = piece.p; start < end; start = next) {
+        next = is_bytes ? next_byte_seam(b, start, end) : next_seam(m, b, start, end);
+        mica__str part = {start, (size_t)(next - start)};
+        if (b->ignore_merges)
+            MICA_TRY(encode_plain(m, w, part, is_bytes, false, out, err)); /* the cache has whole pieces */
+        else
+            MICA_TRY(encode_cached(m, w, part, is_bytes, out, err));
     }
     return MICA_OK;
 }

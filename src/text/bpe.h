@@ -19,7 +19,8 @@ typedef struct mica__bpe {
     mica__str prefix, suffix;                /* of characters after the first, of the last one; at most AFFIX_MAX */
     int32_t char_ids[256];                   /* of the byte alphabet */
     int32_t ascii_ids[128];
-    uint64_t *seams; /* bit set over hashed pairs (x, y): some merge joins ..x with y..; NULL: not used */
+    uint64_t *seams; /* bit set over hashed pairs (x, y): some merge joins ..x with y..; NULL: there are affixes */
+    uint8_t byte_seams[256][32]; /* the same over bytes of the byte alphabet, exactly: bit y of row x */
 } mica__bpe;
 
 static inline uint64_t mica__pair_hash(uint32_t a, uint32_t b)
@@ -28,16 +29,20 @@ static inline uint64_t mica__pair_hash(uint32_t a, uint32_t b)
     return (h ^ h >> 29) * 0xbf58476d1ce4e5b9u;
 }
 
+/* Where the search for a pair starts. */
+static inline mica__merge *mica__bpe_home(const mica__bpe *b, int32_t left, int32_t right)
+{
+    uint64_t hash = mica__pair_hash((uint32_t)left, (uint32_t)right);
+    return &b->slots[(hash >> 32) * b->n_slots >> 32];
+}
+
 /* The slot of a pair, or the free one where it would go. */
 static inline mica__merge *mica__bpe_slot(const mica__bpe *b, int32_t left, int32_t right)
 {
-    uint64_t hash = mica__pair_hash((uint32_t)left, (uint32_t)right);
-    uint32_t i = (uint32_t)((hash >> 32) * b->n_slots >> 32);
-    for (;;) {
-        mica__merge *m = &b->slots[i];
-        if ((m->left == left && m->right == right) || m->left == MICA__NO_ID) return m;
-        if (++i == b->n_slots) i = 0;
-    }
+    mica__merge *m = mica__bpe_home(b, left, right), *end = b->slots + b->n_slots;
+    while (!(m->left == left && m->right == right) && m->left != MICA__NO_ID)
+        if (++m == end) m = b->slots;
+    return m;
 }
 
 /* NULL: the two do not merge. */

@@ -50,7 +50,7 @@ static mica_status parse_sequence(context *c, const mica__at *at, mica__jval v)
 
 static mica_status parse_plain(context *c, const mica__at *at, const mica__stage_kind *kind)
 {
-    stage *s;
+    stage *s = NULL;
     return add_stage(c, at, kind, &s);
 }
 
@@ -74,7 +74,7 @@ static mica_status parse_byte_fallback(context *c, const mica__at *at, mica__jva
 
 static mica_status parse_replace(context *c, const mica__at *at, mica__jval v)
 {
-    stage *s;
+    stage *s = NULL;
     mica__str content;
     MICA_TRY(add_stage(c, at, &mica__stage_replace, &s));
     MICA_TRY(mica__need_string(at, v, "content", &content, c->err));
@@ -86,7 +86,7 @@ static mica_status parse_replace(context *c, const mica__at *at, mica__jval v)
 
 static mica_status parse_strip(context *c, const mica__at *at, mica__jval v)
 {
-    stage *s;
+    stage *s = NULL;
     int64_t start = 0, stop = 0;
     MICA_TRY(add_stage(c, at, &mica__stage_strip, &s));
     MICA_TRY(mica__need_char(at, v, "content", &s->character, c->err));
@@ -99,7 +99,7 @@ static mica_status parse_strip(context *c, const mica__at *at, mica__jval v)
 
 static mica_status parse_metaspace(context *c, const mica__at *at, mica__jval v)
 {
-    stage *s;
+    stage *s = NULL;
     mica__prepend scheme;
     MICA_TRY(add_stage(c, at, &mica__stage_metaspace, &s));
     MICA_TRY(mica__need_char(at, v, "replacement", &s->character, c->err));
@@ -110,7 +110,7 @@ static mica_status parse_metaspace(context *c, const mica__at *at, mica__jval v)
 
 static mica_status parse_wordpiece(context *c, const mica__at *at, mica__jval v)
 {
-    stage *s;
+    stage *s = NULL;
     mica__str prefix = MICA_STR("##");
     MICA_TRY(add_stage(c, at, &mica__stage_wordpiece, &s));
     s->flag = true;
@@ -121,7 +121,7 @@ static mica_status parse_wordpiece(context *c, const mica__at *at, mica__jval v)
 
 static mica_status parse_bpe(context *c, const mica__at *at, mica__jval v)
 {
-    stage *s;
+    stage *s = NULL;
     mica__str suffix = MICA_STR("</w>");
     MICA_TRY(add_stage(c, at, &mica__stage_bpe, &s));
     MICA_TRY(mica__field_string(at, v, "suffix", &suffix, c->err));
@@ -130,7 +130,7 @@ static mica_status parse_bpe(context *c, const mica__at *at, mica__jval v)
 
 static mica_status parse_ctc(context *c, const mica__at *at, mica__jval v)
 {
-    stage *s;
+    stage *s = NULL;
     mica__str pad = MICA_STR("<pad>"), delimiter = MICA_STR("|");
     MICA_TRY(add_stage(c, at, &mica__stage_ctc, &s));
     s->flag = true;

@@ -46,7 +46,7 @@ static mica__vocab_slot *find(const mica__vocab *v, mica__str token, uint64_t ha
 mica__vocab_result mica__vocab_add(mica__vocab *v, mica__str token, int32_t id, bool again)
 {
     if (v->at[id] != UINT32_MAX) return MICA__VOCAB_SAME_ID;
-    uint64_t hash = mica__hash(token.p, token.n);
+    uint64_t hash = mica__vocab_hash(token);
     mica__vocab_slot *s = find(v, token, hash);
     if (s->id != MICA__NO_ID && !again) return MICA__VOCAB_SAME_TOKEN;
     v->at[id] = (uint32_t)v->n_bytes;
@@ -60,7 +60,25 @@ mica__vocab_result mica__vocab_add(mica__vocab *v, mica__str token, int32_t id, 
     return MICA__VOCAB_ADDED;
 }
 
+int32_t mica__vocab_id_hashed(const mica__vocab *v, mica__str token, uint64_t hash)
+{
+    return v->slots ? find(v, token, hash)->id : MICA__NO_ID;
+}
+
 int32_t mica__vocab_id(const mica__vocab *v, mica__str token)
 {
-    return v->slots ? find(v, token, mica__hash(token.p, token.n))->id : MICA__NO_ID;
+    return mica__vocab_id_hashed(v, token, mica__vocab_hash(token));
+}
+
+void mica__vocab_prefetch(const mica__vocab *v, uint64_t hash, int step)
+{
+    const mica__vocab_slot *s = &v->slots[hash & v->mask];
+    if (step == 0) {
+        __builtin_prefetch(s);
+    } else if (s->id != MICA__NO_ID && step == 1) {
+        __builtin_prefetch(&v->at[s->id]);
+        __builtin_prefetch(&v->lengths[s->id]);
+    } else if (s->id != MICA__NO_ID) {
+        __builtin_prefetch(v->bytes + v->at[s->id]);
+    }
 }

@@ -39,6 +39,13 @@ typedef enum mica__vocab_result { MICA__VOCAB_ADDED, MICA__VOCAB_SAME_TOKEN, MIC
 mica__vocab_result mica__vocab_add(mica__vocab *v, mica__str token, int32_t id, bool again);
 
 int32_t mica__vocab_id(const mica__vocab *v, mica__str token); /* NO_ID if there is none */
+
+/* Looking up many tokens: a table of hundreds of thousands is out of the cache, so a batch hashes all its tokens, lets the
+ * three memory accesses of each look-up run ahead (step 0, 1, 2 for all), and only then looks. */
+static inline uint64_t mica__vocab_hash(mica__str token) { return mica__hash(token.p, token.n); }
+void mica__vocab_prefetch(const mica__vocab *v, uint64_t hash, int step);
+int32_t mica__vocab_id_hashed(const mica__vocab *v, mica__str token, uint64_t hash);
+
 static inline bool mica__vocab_has(const mica__vocab *v, int32_t id)
 {
     return id >= 0 && id < v->n_ids && v->at[id] != UINT32_MAX;
