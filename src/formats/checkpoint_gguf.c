@@ -160,7 +160,12 @@ mica_status mica__gguf_text(const mica__gguf *g, const char *name, mica__buf *ou
         const char *name;
         mica_status (*make)(const mica__gguf *g, mica__buf *out, mica_error *err);
     } texts[] = {
-        {"config.json", mica__gguf_config}, {"generation_config.json", mica__gguf_generation_config},
+        {"config.json", mica__gguf_config},
+        {"generation_config.json", mica__gguf_generation_config},
+        {"tokenizer.json", mica__gguf_tokenizer},
+        {"tokenizer_config.json", mica__gguf_tokenizer_config},
+        {"chat_template.jinja", mica__gguf_chat_template},
+
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (strcmp(texts[i].name, name) != 0) continue;

@@ -1,6 +1,6 @@
 /* formats/gguf_model.h: a GGUF file as a Transformers checkpoint: what its architecture is, and the texts and tensor names made from it.
  *
- * gguf_config.c makes config.json and generation_config.json, gguf_tokenizer.c tokenizer.json and tokenizer_config.json, gguf_names.c
+ * gguf_config.c makes config.json and generation_config.json, gguf_tokenizer.c tokenizer.json, gguf_template.c tokenizer_config.json and the chat template, gguf_names.c
  * the tensors' Hub names. docs/FORMATS.md says what is derived from what. */
 #ifndef MICA_FORMATS_GGUF_MODEL_H
 #define MICA_FORMATS_GGUF_MODEL_H
@@ -39,9 +39,12 @@ typedef struct mica__gguf_name_sink {
 mica_status mica__gguf_name_tensor(const mica__tensor_view *v, const mica__gguf_arch *a, const mica__gguf_dims *d,
                                    mica__arena *names, const mica__gguf_name_sink *sink, mica_error *err);
 
-/* The texts of a Transformers checkpoint, appended to *out. */
+/* The texts of a Transformers checkpoint, appended to *out. NOT_FOUND if the file has no tokenizer or no template. */
 mica_status mica__gguf_config(const mica__gguf *g, mica__buf *out, mica_error *err);
 mica_status mica__gguf_generation_config(const mica__gguf *g, mica__buf *out, mica_error *err);
+mica_status mica__gguf_tokenizer(const mica__gguf *g, mica__buf *out, mica_error *err);
+mica_status mica__gguf_tokenizer_config(const mica__gguf *g, mica__buf *out, mica_error *err);
+mica_status mica__gguf_chat_template(const mica__gguf *g, mica__buf *out, mica_error *err);
 
 /* Number of tokens; 0 if the file has no tokenizer. */
 size_t mica__gguf_n_tokens(const mica__gguf *g);
