@@ -74,6 +74,8 @@ static void put_templates(mica__buf *out, const mica__gguf *g)
 
 mica_status mica__gguf_tokenizer_config(const mica__gguf *g, mica__buf *out, mica_error *err)
 {
+    if (!mica__gguf_n_tokens(g) && !mica__gguf_get(g, "tokenizer.chat_template"))
+        return mica__fail(err, MICA_NOT_FOUND, "has no tokenizer");
     mica__buf_append_char(out, '{');
     MICA_TRY(put_roles(out, g, err));
     put_member(out, "clean_up_tokenization_spaces");
