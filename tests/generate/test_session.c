@@ -1,0 +1,245 @@
+/* Sessions: growing in pieces, cutting back, sliding windows, length-dependent ropes, limits, and lack of memory. */
+#include <mica/mica.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "failing_allocator.h"
+#include "models/reference.h"
+
+enum { VOCAB = 256 };
+
+typedef struct fixture {
+    reference_file f;
+    mica_model *model;
+    const int32_t *ids;  /* 40 */
+    const float *logits; /* [40, VOCAB] */
+} fixture;
+
+static bool open_fixture(fixture *x, const char *name, int rows)
+{
+    char path[512];
+    size_t n;
+    if (!reference_path(path, "models", name)) return false;
+    reference_open_tensors(&x->f, path, "reference.safetensors");
+    x->model = reference_model(path, 1, rows);
+    x->ids = reference_tensor(&x->f, "input_ids", &n);
+    assert_int_equal(n, 40);
+    x->logits = reference_tensor(&x->f, "logits", &n);
+    return true;
+}
+
+static void close_fixture(fixture *x)
+{
+    mica_model_free(x->model);
+    reference_close(&x->f);
+}
+
+static mica_session *new_session(mica_model *model, int64_t max_context)
+{
+    mica_session *s;
+    mica_error err;
+    const mica_session_options options = {.max_context = max_context};
+    reference_check(mica_session_create(&s, model, &options, &err), &err, "session");
+    return s;
+}
+
+/* Appends ids[from..to) and compares the last position's logits. */
+static void grow(const fixture *x, mica_session *s, size_t from, size_t to)
+{
+    float logits[VOCAB];
+    mica_error err;
+    reference_check(mica_session_forward(s, x->ids + from, to - from, false, logits, &err), &err, "forward");
+    double difference = reference_difference(logits, x->logits + (to - 1) * VOCAB, VOCAB);
+    if (difference > 1e-4) fail_msg("positions %zu to %zu: logits differ by %g", from, to, difference);
+    assert_int_equal(mica_session_length(s), to);
+    assert_memory_equal(mica_session_ids(s), x->ids, to * sizeof *x->ids);
+}
+
+/* However a sequence is cut into pieces, the last logits are the same: full attention, and rings that go round many times. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "gemma3_text", "mistral"};
+    for (size_t m = 0; m < 3; m++) {
+        fixture x;
+        if (!open_fixture(&x, names[m], 4)) continue;
+        for (size_t piece = 1; piece <= 13; piece += 3) {
+            mica_session *s = new_session(x.model, 0);
+            for (size_t at = 0; at < 40; at += piece) grow(&x, s, at, at + piece < 40 ? at + piece : 40);
+            mica_session_free(s);
+        }
+        close_fixture(&x);
+    }
+}
+
+static void test_cut_back(void **state)
+{
+    (void)state;
+    fixture x;
+    mica_error err;
+    if (!open_fixture(&x, "llama", 4)) skip();
+    mica_session *s = new_session(x.model, 0);
+    grow(&x, s, 0, 30);
+    reference_check(mica_session_truncate(s, 11, &err), &err, "truncate");
+    grow(&x, s, 11, 40);
+    assert_int_equal(mica_session_truncate(s, 41, &err), MICA_INVALID);
+    assert_int_equal(mica_session_truncate(s, -1, &err), MICA_INVALID);
+    reference_check(mica_session_truncate(s, 0, &err), &err, "truncate");
+    grow(&x, s, 0, 40);
+    mica_session_free(s);
+    close_fixture(&x);
+}
+
+/* A window of 8 in rings of 8 + 4 - 1: a few positions can be taken back, more cannot. */
+static void test_cut_back_window(void **state)
+{
+    (void)state;
+    fixture x;
+    mica_error err;
+    if (!open_fixture(&x, "gemma3_text", 4)) skip();
+    mica_session *s = new_session(x.model, 0);
+    grow(&x, s, 0, 30);
+    reference_check(mica_session_truncate(s, 27, &err), &err, "truncate");
+    grow(&x, s, 27, 29);
+    assert_int_equal(mica_session_truncate(s, 25, &err), MICA_UNSUPPORTED);
+    assert_int_equal(mica_session_length(s), 29); /* nothing has happened */
+    grow(&x, s, 29, 40);
+    mica_session_free(s);
+
+    /* As long as nothing has been dropped, every cut is possible. */
+    s = new_session(x.model, 0);
+    grow(&x, s, 0, 11);
+    reference_check(mica_session_truncate(s, 3, &err), &err, "truncate");
+    grow(&x, s, 3, 40);
+    mica_session_free(s);
+    close_fixture(&x);
+}
+
+/* A prompt that shares a beginning with the cache runs only the rest, and gives what it gives alone. */
+static void test_common_prefix(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "gemma3_text"};
+    for (size_t m = 0; m < 2; m++) {
+        fixture x;
+        mica_error err;
+        mica_generation_config *config;
+        mica_generate_result alone, shared;
+        if (!open_fixture(&x, names[m], 4)) continue;
+        reference_check(mica_generation_config_create(&config, x.model, &err), &err, "settings");
+        reference_check(mica_generation_config_set(config, "max_new_tokens", "6", &err), &err, "settings");
+        reference_check(mica_generation_config_set(config, "eos_token_id", "null", &err), &err, "settings");
+        mica_session *a = new_session(x.model, 0), *b = new_session(x.model, 0);
+        grow(&x, a, 0, 9);
+        reference_check(mica_generate(a, x.ids, 9, config, NULL, NULL, &alone, &err), &err, "generate");
+        assert_int_equal(alone.n_prompt, 1); /* the last token's logits are needed */
+        mica_ids_release(&alone.ids);
+        reference_check(mica_generate(a, x.ids, 20, config, NULL, NULL, &shared, &err), &err, "generate");
+        reference_check(mica_generate(b, x.ids, 20, config, NULL, NULL, &alone, &err), &err, "generate");
+        assert_int_equal(alone.n_prompt, 20);
+        assert_true(m == 1 || shared.n_prompt == 11);
+        assert_int_equal(shared.ids.n, alone.ids.n);
+        assert_memory_equal(shared.ids.data, alone.ids.data, alone.ids.n * sizeof(int32_t));
+        mica_ids_release(&alone.ids);
+        mica_ids_release(&shared.ids);
+        mica_session_free(a);
+        mica_session_free(b);
+        mica_generation_config_free(config);
+        close_fixture(&x);
+    }
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    fixture x;
+    mica_error err;
+    float logits[VOCAB];
+    mica_session *s = NULL;
+    if (!open_fixture(&x, "llama", 4)) skip();
+    s = new_session(x.model, 12);
+    grow(&x, s, 0, 12);
+    assert_int_equal(mica_session_forward(s, x.ids, 1, false, logits, &err), MICA_LIMIT);
+    mica_session_free(s);
+    s = new_session(x.model, 0);
+    assert_int_equal(mica_session_forward(s, (int32_t[]){256}, 1, false, logits, &err), MICA_INVALID);
+    assert_int_equal(mica_session_forward(s, (int32_t[]){-5}, 1, false, logits, &err), MICA_INVALID);
+    assert_int_equal(mica_session_forward(s, NULL, 0, false, logits, &err), MICA_OK);
+    assert_int_equal(mica_session_length(s), 0);
+    mica_session_free(s);
+    const mica_session_options negative = {.max_context = -1}, huge = {.max_context = INT64_MAX};
+    assert_int_equal(mica_session_create(&s, x.model, &negative, &err), MICA_INVALID);
+    assert_int_equal(mica_session_create(&s, x.model, &huge, &err), MICA_INVALID);
+    assert_null(s);
+    mica_session_free(NULL);
+    close_fixture(&x);
+}
+
+typedef struct attempt_context {
+    mica_model *model;
+    const int32_t *ids;
+} attempt_context;
+
+static mica_status attempt(void *context)
+{
+    const attempt_context *a = context;
+    mica_session *s = NULL;
+    mica_generation_config *config = NULL;
+    mica_generate_result result = {0};
+    mica_status status = mica_generation_config_create(&config, NULL, NULL);
+    if (!status) status = mica_generation_config_set(config, "max_new_tokens", "2", NULL);
+    if (!status) status = mica_generation_config_set(config, "suppress_tokens", "[1, 2]", NULL);
+    if (!status) status = mica_session_create(&s, a->model, NULL, NULL);
+    if (!status) status = mica_generate(s, a->ids, 3, config, NULL, NULL, &result, NULL);
+    mica_ids_release(&result.ids);
+    mica_session_free(s);
+    mica_generation_config_free(config);
+    return status;
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    fixture x;
+    if (!open_fixture(&x, "llama", 4)) skip();
+    attempt_context a = {x.model, x.ids};
+    printf("a session and a generation take %zu allocations\n", failing_allocator_sweep(attempt, &a));
+    close_fixture(&x);
+}
+
+static mica_status attempt_load(void *context)
+{
+    mica_model *model = NULL;
+    const mica_model_options options = {.n_threads = 1};
+    mica_status status = mica_model_load(&model, context, &options, NULL);
+    mica_model_free(model);
+    return status;
+}
+
+static void test_no_memory_to_load(void **state)
+{
+    (void)state;
+    char path[512];
+    if (!reference_path(path, "models", "llama")) skip();
+    printf("loading takes %zu allocations\n", failing_allocator_sweep(attempt_load, path));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_cut_back),
+        cmocka_unit_test(test_cut_back_window),
+        cmocka_unit_test(test_common_prefix),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory_to_load),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
