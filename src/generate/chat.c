@@ -121,22 +121,29 @@ void mica_chat_reset(mica_chat *c)
     mica__buf_clear(&c->answer);
 }
 
+/* The members of an object as text, without its braces; NULL for an empty one. */
+static mica_status members_of(char **out, mica__jval object, mica_error *err)
+{
+    mica__buf text = {0};
+    *out = NULL;
+    if (!mica__json_is(object, MICA__JSON_OBJECT))
+        return mica__fail(err, MICA_INVALID, "expected an object of template variables");
+    if (!mica__json_count(object)) return MICA_OK;
+    mica__json_write(&text, object);
+    if (!text.failed) *out = mica__strndup(text.p + 1, text.n - 2);
+    mica__buf_release(&text);
+    return *out ? MICA_OK : mica__fail_memory(err, 64, "template variables");
+}
+
 mica_status mica_chat_set_variables(mica_chat *c, const char *json, mica_error *err)
 {
     char *members = NULL;
     if (json) {
         mica__json doc;
         MICA_TRY(mica__json_parse(&doc, json, strlen(json), NULL, err));
-        mica__buf text = {0};
-        bool is_object = mica__json_is(mica__json_root(&doc), MICA__JSON_OBJECT);
-        if (is_object && mica__json_count(mica__json_root(&doc))) {
-            mica__json_write(&text, mica__json_root(&doc));
-            if (!text.failed) members = mica__strndup(text.p + 1, text.n - 2);
-            mica__buf_release(&text);
-            if (!members) is_object = false;
-        }
+        mica_status status = members_of(&members, mica__json_root(&doc), err);
         mica__json_release(&doc);
-        if (!is_object) return mica__fail(err, MICA_INVALID, "expected an object of template variables");
+        MICA_TRY(status);
     }
     mica__free(c->variables);
     c->variables = members;
