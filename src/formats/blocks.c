@@ -9,7 +9,7 @@
  *
  * Conversion to GGUF reorders the rows of q and k for some architectures: HF row h*d + s*(d/2) + p became row h*d + 2p + s. Both readers
  * put them back, row by row, so that there is never a second copy of a tensor. */
-#include "checkpoint.h"
+#include "strides.h"
 
 #include <math.h>
 #include <string.h>
@@ -197,9 +197,25 @@ static bool blocks_to_float(const struct layout *l, const uint8_t *in, size_t n_
     return true;
 }
 
+static void strided_to_float(const mica__tensor_view *v, float *out)
+{
+    enum { CHUNK = 512 };
+    uint64_t chunk[CHUNK];
+    size_t n_elements = v->n_bytes / mica_dtype_size(v->dtype);
+    for (size_t i = 0; i < n_elements; i += CHUNK) {
+        size_t n = n_elements - i < CHUNK ? n_elements - i : CHUNK;
+        mica__tensor_gather(v, i, n, chunk);
+        plain_to_float(v->dtype, (const uint8_t *)chunk, n, out + i);
+    }
+}
+
 mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_error *err)
 {
     const struct layout *l = layout_of(v);
+    if (v->strides) {
+        strided_to_float(v, out);
+        return MICA_OK;
+    }
     if (!l && v->storage != MICA__STORAGE_PLAIN)
         return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s': type %s is not supported yet",
                           MICA_QUOTED_STR(v->file_name), v->type_name);
@@ -213,6 +229,21 @@ mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_e
             return fail_scale(v, row, bad, err);
         for (size_t i = 0; v->add != 0 && i < r.n_elements; i++) out[i] += v->add;
     }
+    return MICA_OK;
+}
+
+mica_status mica__tensor_read_plain(const mica__tensor_view *v, void *out, mica_error *err)
+{
+    if (v->storage != MICA__STORAGE_PLAIN || v->add != 0)
+        return mica__fail(err, MICA_INVALID, "tensor '%s': type %s cannot be copied as it is",
+                          MICA_QUOTED_STR(v->file_name), v->type_name);
+    if (v->strides) {
+        mica__tensor_gather(v, 0, v->n_bytes / mica_dtype_size(v->dtype), out);
+        return MICA_OK;
+    }
+    rows r = rows_of(v);
+    for (size_t row = 0; row < r.n_rows; row++)
+        if (r.n_bytes) memcpy((uint8_t *)out + row * r.n_bytes, row_data(v, &r, row), r.n_bytes);
     return MICA_OK;
 }
 

@@ -46,6 +46,7 @@ void mica__checkpoint_free(mica__checkpoint *c)
     }
     for (size_t i = 0; i < c->n_files; i++) {
         mica__safetensors_release(&c->files[i].safetensors);
+        mica__torch_release(&c->files[i].torch);
         mica__gguf_release(&c->files[i].gguf);
         mica__mapping_release(&c->files[i].mapping);
     }
@@ -128,14 +129,15 @@ const mica__tensor_view *mica__checkpoint_tensor(const mica__checkpoint *c, mica
 
 size_t mica__checkpoint_tensor_bytes(const mica__checkpoint *c)
 {
-    size_t sum = 0; /* cannot wrap: the tensors lie in mapped files without overlap */
-    for (size_t i = 0; i < c->n_tensors; i++) sum += c->tensors[i].n_bytes;
+    size_t sum = 0;
+    for (size_t i = 0; i < c->n_tensors; i++) /* a view can be larger than its file: its strides may be 0 */
+        if (!mica__add(sum, c->tensors[i].n_bytes, &sum)) return SIZE_MAX;
     return sum;
 }
 
 void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tensor_view *v)
 {
-    if (!v->n_bytes) return;
+    if (!v->n_bytes || v->strides) return;
     const mica__mapping *m = &c->files[v->file].mapping;
     mica__mapping_forget(m, (size_t)(v->data - m->data), v->n_bytes);
 }

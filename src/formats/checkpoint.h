@@ -1,6 +1,6 @@
 /* formats/checkpoint.h: a checkpoint, whatever it is stored as.
  *
- * A folder of safetensors files and a GGUF file look the same from here: texts by the names they have in a Transformers
+ * A folder of safetensors or PyTorch files and a GGUF file look the same from here: texts by the names they have in a Transformers
  * checkpoint ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"), and tensors
  * by their Hub names with Transformers' shapes ("model.layers.0.self_attn.q_proj.weight", [out, in]). For GGUF the texts are made from the
  * metadata, and what the conversion to GGUF did to a tensor is noted in its view, to be undone by mica__tensor_read.
@@ -35,11 +35,12 @@ typedef struct mica__tensor_view {
     mica_dtype dtype;      /* if plain */
     int ndim;
     int64_t shape[MICA_MAX_DIMS];
-    const uint8_t *data; /* in the mapped file, any alignment */
-    size_t n_bytes;
-    int permuted_heads; /* > 0: rows of q or k in GGUF order of this many heads, see facts of the format */
-    float add;          /* to be added to every element: -1 for norms that GGUF stores plus one */
-    int file;           /* private */
+    const uint8_t *data;    /* in the mapped file, any alignment */
+    size_t n_bytes;         /* of the elements, in row-major order */
+    const int64_t *strides; /* [ndim] in elements, at least 0; NULL: row-major. Only if plain */
+    int permuted_heads;     /* > 0: rows of q or k in GGUF order of this many heads, see facts of the format */
+    float add;              /* to be added to every element: -1 for norms that GGUF stores plus one */
+    int file;               /* private */
 } mica__tensor_view;
 
 /* path: a folder or a .gguf file. A folder without weights is fine (tokenizer only): it has no tensors. */
@@ -47,7 +48,7 @@ mica_status mica__checkpoint_open(mica__checkpoint **out, const char *path, cons
                                   mica_error *err);
 void mica__checkpoint_free(mica__checkpoint *c); /* NULL allowed */
 const char *mica__checkpoint_path(const mica__checkpoint *c);
-const char *mica__checkpoint_format(const mica__checkpoint *c); /* "safetensors", "gguf", "none" */
+const char *mica__checkpoint_format(const mica__checkpoint *c); /* "safetensors", "pytorch", "gguf", "none" */
 
 /* The text of one of the files above, made or read on first use and kept. NOT_FOUND if the checkpoint has none. */
 mica_status mica__checkpoint_text(mica__checkpoint *c, const char *name, mica__str *out, mica_error *err);
@@ -62,6 +63,8 @@ size_t mica__checkpoint_tensor_bytes(const mica__checkpoint *c);
 
 /* Elements as float32, row-major, the conversion undone: n = product of the shape. Any storage but OTHER. */
 mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_error *err);
+/* Elements in their own type, row-major, rows put back in order: n_bytes. Storage PLAIN without anything to add. */
+mica_status mica__tensor_read_plain(const mica__tensor_view *v, void *out, mica_error *err);
 
 /* True if the tensor is a 2-D matrix that has an exact affine form; *bits and *group_size say which. */
 bool mica__tensor_affine_form(const mica__tensor_view *v, int *bits, int *group_size);

@@ -1,7 +1,7 @@
 /* formats/checkpoint_folder.c: which files of a folder hold its weights.
  *
- * In this order: model.safetensors; the shards that model.safetensors.index.json names; every model*.safetensors. None of them: a
- * folder without weights, which still may hold a tokenizer. Names in the index come from outside: a shard must be a plain file name
+ * In this order: model.safetensors; the shards that model.safetensors.index.json names; every model*.safetensors; pytorch_model.bin; the
+ * shards that pytorch_model.bin.index.json names. None of them: a folder without weights, which still may hold a tokenizer. Names in the index come from outside: a shard must be a plain file name
  * in the folder, and a symbolic link may lead only within the folder or, in a snapshot of the Hugging Face cache, to its blobs. */
 #include "checkpoint_private.h"
 
@@ -10,7 +10,11 @@
 #include <limits.h>
 #include <stdlib.h>
 
-static const char INDEX[] = "model.safetensors.index.json";
+/* The names that the two kinds of files have. */
+static const struct form {
+    const char *format, *single, *index, *suffix;
+} safetensors_form = {"safetensors", "model.safetensors", "model.safetensors.index.json", ".safetensors"},
+  torch_form = {"pytorch", "pytorch_model.bin", "pytorch_model.bin.index.json", ".bin"};
 static const size_t MAX_INDEX = (size_t)256 << 20;
 
 /* Sorted file names. */
@@ -52,8 +56,18 @@ static bool folder_has(const mica__checkpoint *c, const char *name, mica_status 
     return found;
 }
 
-/* Maps and parses one safetensors file of the folder and adds its tensors. */
-static mica_status add_file(mica__checkpoint *c, const char *name, mica_error *err)
+static mica_status add_tensors(mica__checkpoint *c, const mica__tensor_view *views, size_t n, mica_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        mica__tensor_view v = views[i];
+        v.file = (int)(c->n_files - 1);
+        MICA_TRY(mica__checkpoint_add_tensor(c, &v, err));
+    }
+    return MICA_OK;
+}
+
+/* Maps and parses one file of the folder and adds its tensors. */
+static mica_status add_file(mica__checkpoint *c, const struct form *form, const char *name, mica_error *err)
 {
     char *path = mica__path_join(c->path, name);
     if (!path) return mica__fail_memory(err, strlen(name), "a path");
@@ -61,26 +75,26 @@ static mica_status add_file(mica__checkpoint *c, const char *name, mica_error *e
     mica__free(path);
     if (status != MICA_OK) return status;
     mica__checkpoint_file *f = &c->files[c->n_files - 1];
-    MICA_TRY(mica__safetensors_parse(&f->safetensors, f->mapping.data, f->mapping.n, f->mapping.path, err));
-    for (size_t i = 0; i < f->safetensors.n_tensors; i++) {
-        mica__tensor_view v = f->safetensors.tensors[i];
-        v.file = (int)(c->n_files - 1);
-        MICA_TRY(mica__checkpoint_add_tensor(c, &v, err));
+    const mica__mapping *m = &f->mapping;
+    if (form == &torch_form) {
+        MICA_TRY(mica__torch_parse(&f->torch, m->data, m->n, m->path, err));
+        return add_tensors(c, f->torch.tensors, f->torch.n_tensors, err);
     }
-    return MICA_OK;
+    MICA_TRY(mica__safetensors_parse(&f->safetensors, m->data, m->n, m->path, err));
+    return add_tensors(c, f->safetensors.tensors, f->safetensors.n_tensors, err);
 }
 
 /* ---- shards named by an index -------------------------------------------------------------------------------------------- */
 
 /* A plain name: no folder, no drive, nothing hidden, no control characters. */
-static bool is_plain_name(mica__str name)
+static bool is_plain_name(mica__str name, const char *suffix)
 {
     if (name.n == 0 || name.n > 255 || name.p[0] == '.') return false;
     for (size_t i = 0; i < name.n; i++) {
         unsigned char ch = (unsigned char)name.p[i];
         if (ch < 0x20 || ch == 0x7f || ch == '/' || ch == '\\' || ch == ':') return false;
     }
-    return mica__str_ends(name, ".safetensors");
+    return mica__str_ends(name, suffix);
 }
 
 static bool is_below(const char *path, const char *folder)
@@ -104,7 +118,7 @@ static bool leads_inside(const char *folder, const char *path)
 }
 
 /* The distinct shards of the weight map, sorted. */
-static mica_status list_shards(mica__jval weight_map, name_list *shards, mica_error *err)
+static mica_status list_shards(mica__jval weight_map, const struct form *form, name_list *shards, mica_error *err)
 {
     mica__map seen = {0};
     mica_status status = MICA_OK;
@@ -114,7 +128,7 @@ static mica_status list_shards(mica__jval weight_map, name_list *shards, mica_er
         if (!mica__json_string(mica__json_value(m), &shard))
             status = mica__fail(err, MICA_DATA, "weight_map: shard of '%s' is not a string",
                                 MICA_QUOTED_STR(mica__json_key(m)));
-        else if (!is_plain_name(shard))
+        else if (!is_plain_name(shard, form->suffix))
             status = mica__fail(err, MICA_DATA, "weight_map: unsafe shard name '%s'", MICA_QUOTED_STR(shard));
         else if (!mica__map_add(&seen, shard, 0, &existing))
             status = mica__fail_memory(err, shard.n, "shard names");
@@ -210,35 +224,37 @@ static mica_status check_total_size(const mica__checkpoint *c, mica__jval index,
 }
 
 /* What the index itself says wrong gets its path in front; the shards' own faults name the shard. */
-static mica_status open_index(mica__checkpoint *c, const mica__json *doc, const char *path, mica_error *err)
+static mica_status open_index(mica__checkpoint *c, const struct form *form, const mica__json *doc, const char *path,
+                              mica_error *err)
 {
     mica__jval root = mica__json_root(doc), weight_map = mica__json_get(root, "weight_map");
     name_list shards = {0};
     mica_status status = MICA_OK;
     if (!mica__json_is(weight_map, MICA__JSON_OBJECT))
         status = mica__fail(err, MICA_DATA, "weight_map is not an object");
-    if (status == MICA_OK) status = list_shards(weight_map, &shards, err);
+    if (status == MICA_OK) status = list_shards(weight_map, form, &shards, err);
     if (status == MICA_OK) status = check_shards(c, &shards, err);
     if (status != MICA_OK) status = mica__fail_prefix(err, status, "%s", path);
-    for (size_t i = 0; i < shards.n && status == MICA_OK; i++) status = add_file(c, shards.names[i], err);
+    for (size_t i = 0; i < shards.n && status == MICA_OK; i++) status = add_file(c, form, shards.names[i], err);
     name_list_release(&shards);
     MICA_TRY(status);
     status = check_map(c, weight_map, err);
-    if (status == MICA_OK) status = check_total_size(c, root, err);
+    /* PyTorch's shards may share storages and hold parts of larger ones: there is no telling what was counted. */
+    if (status == MICA_OK && form == &safetensors_form) status = check_total_size(c, root, err);
     return status == MICA_OK ? MICA_OK : mica__fail_prefix(err, status, "%s", path);
 }
 
-static mica_status open_sharded(mica__checkpoint *c, mica_error *err)
+static mica_status open_sharded(mica__checkpoint *c, const struct form *form, mica_error *err)
 {
-    char *path = mica__path_join(c->path, INDEX);
-    if (!path) return mica__fail_memory(err, sizeof INDEX, "a path");
+    char *path = mica__path_join(c->path, form->index);
+    if (!path) return mica__fail_memory(err, strlen(form->index), "a path");
     mica__buf text = {.max = MAX_INDEX};
     mica_status status = mica__file_read(&text, path, MAX_INDEX, err);
     if (status == MICA_OK) {
         mica__json doc;
         status = mica__json_parse(&doc, text.p ? text.p : "", text.n, &(mica__json_limits){.unique_keys = true}, err);
         if (status == MICA_OK) {
-            status = open_index(c, &doc, path, err);
+            status = open_index(c, form, &doc, path, err);
             mica__json_release(&doc);
         } else {
             mica__fail_prefix(err, status, "%s", path);
@@ -270,24 +286,31 @@ static mica_status list_folder(const mica__checkpoint *c, const char *prefix, co
 static mica_status open_all(mica__checkpoint *c, mica_error *err)
 {
     name_list names = {0};
-    mica_status status = list_folder(c, "model", ".safetensors", &names, err);
-    for (size_t i = 0; i < names.n && status == MICA_OK; i++) status = add_file(c, names.names[i], err);
-    if (status == MICA_OK && names.n == 0) {
-        status = list_folder(c, "pytorch_model", ".bin", &names, err);
-        if (status == MICA_OK && names.n)
-            mica__checkpoint_notice(c, "%s: holds PyTorch weights (%s), which are not read", c->path, names.names[0]);
-    }
+    mica_status status = list_folder(c, "model", safetensors_form.suffix, &names, err);
+    for (size_t i = 0; i < names.n && status == MICA_OK; i++)
+        status = add_file(c, &safetensors_form, names.names[i], err);
     name_list_release(&names);
     return status;
 }
 
-mica_status mica__checkpoint_open_folder(mica__checkpoint *c, mica_error *err)
+/* Opens the one file or the shards, if the folder has them. */
+static mica_status open_form(mica__checkpoint *c, const struct form *form, mica_error *err)
 {
     mica_status status = MICA_OK;
-    bool single = folder_has(c, "model.safetensors", &status, err);
-    bool indexed = !single && folder_has(c, INDEX, &status, err);
+    bool single = folder_has(c, form->single, &status, err);
+    bool indexed = !single && folder_has(c, form->index, &status, err);
     MICA_TRY(status);
-    status = single ? add_file(c, "model.safetensors", err) : indexed ? open_sharded(c, err) : open_all(c, err);
-    c->format = c->n_files ? "safetensors" : "none";
-    return status;
+    return single ? add_file(c, form, form->single, err) : indexed ? open_sharded(c, form, err) : MICA_OK;
+}
+
+mica_status mica__checkpoint_open_folder(mica__checkpoint *c, mica_error *err)
+{
+    c->format = safetensors_form.format;
+    MICA_TRY(open_form(c, &safetensors_form, err));
+    if (!c->n_files) MICA_TRY(open_all(c, err));
+    if (c->n_files) return MICA_OK;
+    c->format = torch_form.format;
+    MICA_TRY(open_form(c, &torch_form, err));
+    if (!c->n_files) c->format = "none";
+    return MICA_OK;
 }

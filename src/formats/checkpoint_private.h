@@ -5,11 +5,13 @@
 #include "checkpoint.h"
 #include "gguf.h"
 #include "safetensors.h"
+#include "torch.h"
 
-/* One mapped file and what was parsed from it: one of the two, the other is {0}. */
+/* One mapped file and what was parsed from it: one of the three, the others are {0}. */
 typedef struct mica__checkpoint_file {
     mica__mapping mapping;
     mica__safetensors safetensors;
+    mica__torch torch;
     mica__gguf gguf;
 } mica__checkpoint_file;
 

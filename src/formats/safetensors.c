@@ -46,8 +46,7 @@ static const struct dtype_row *find_dtype(mica__str name)
     return NULL;
 }
 
-/* What a file that is no safetensors file often is instead; NULL if it is none of these. */
-static const char *other_kind(const uint8_t *bytes, size_t n)
+const char *mica__file_kind(const uint8_t *bytes, size_t n)
 {
     mica__str head = {(const char *)bytes, n < 512 ? n : 512};
     if (mica__str_starts(head, "version https://git-lfs")) return "a Git LFS pointer; the file itself was not fetched";
@@ -265,7 +264,7 @@ mica_status mica__safetensors_parse(mica__safetensors *out, const uint8_t *bytes
     mica_status status = parse(out, bytes, n, err);
     if (status == MICA_OK) return MICA_OK;
     mica__safetensors_release(out);
-    const char *kind = status == MICA_MEMORY ? NULL : other_kind(bytes, n);
+    const char *kind = status == MICA_MEMORY ? NULL : mica__file_kind(bytes, n);
     if (kind) return mica__fail(err, MICA_DATA, "%s: is not a safetensors file but looks like %s", path, kind);
     return mica__fail_prefix(err, status, "%s", path);
 }

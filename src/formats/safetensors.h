@@ -22,6 +22,9 @@ mica_status mica__safetensors_parse(mica__safetensors *out, const uint8_t *bytes
                                     mica_error *err);
 void mica__safetensors_release(mica__safetensors *s); /* {0} allowed */
 
+/* What a file that is not what its name says often is instead ("an HTML page ..."); NULL if it is none of these. For messages. */
+const char *mica__file_kind(const uint8_t *bytes, size_t n);
+
 /* One tensor to write: row-major data. */
 typedef struct mica__safetensors_item {
     const char *name;

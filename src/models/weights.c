@@ -14,7 +14,7 @@ typedef enum place {
     IN_FILE,
     IN_FILE_AFFINE, /* MLX: codes, scales and biases in the file */
     MADE_F32,
-    MADE_SAME,  /* rows put back in order, element type kept */
+    MADE_SAME,  /* copied: rows put back in order, strides undone, element type kept */
     MADE_AFFINE /* repacked from blocks */
 } place;
 
@@ -25,7 +25,7 @@ static place place_of(const mica__wanted *w)
     if (w->bits) return MADE_AFFINE;
     if (w->ndim == 1 || v->storage != MICA__STORAGE_PLAIN || v->dtype == MICA_DTYPE_F64) return MADE_F32;
     if (v->add != 0) return MADE_F32;
-    return v->permuted_heads ? MADE_SAME : IN_FILE;
+    return v->permuted_heads || v->strides ? MADE_SAME : IN_FILE;
 }
 
 static size_t elements_of(const mica__wanted *w)
@@ -177,29 +177,6 @@ static mica_status make_affine(const mica__wanted *w, mica__weight *out, uint8_t
     return MICA_OK;
 }
 
-/* Reads as float32 and rounds back, exactly, to the stored type. */
-static mica_status make_same(const mica__wanted *w, mica__weight *out, uint8_t *pool, mica_error *err)
-{
-    out->dtype = w->view->dtype;
-    out->data = pool;
-    if (out->dtype == MICA_DTYPE_F32) return mica__tensor_read_f32(w->view, (float *)pool, err);
-    size_t n = elements_of(w);
-    float *wide = mica__pages_alloc(n * sizeof *wide);
-    if (!wide) return mica__fail_memory(err, n * sizeof *wide, "one tensor");
-    mica_graph *g = NULL;
-    mica_status status = mica__tensor_read_f32(w->view, wide, err);
-    if (!status) status = mica_graph_create(&g, NULL, err);
-    if (!status) {
-        mica_array *a =
-            mica_astype(g, mica_from_memory(g, wide, MICA_DTYPE_F32, w->shape, w->ndim, NULL, NULL), out->dtype);
-        status = mica_eval(g, &a, 1, err);
-        if (!status) memcpy(pool, mica_array_data(a), n * mica_dtype_size(out->dtype));
-    }
-    mica_graph_free(g);
-    mica__pages_free(wide, n * sizeof *wide);
-    return status;
-}
-
 static mica_status fill(const mica__wanted *w, uint8_t *pool, mica_error *err)
 {
     mica__weight *out = w->target;
@@ -211,7 +188,9 @@ static mica_status fill(const mica__wanted *w, uint8_t *pool, mica_error *err)
     case MADE_AFFINE:
         return make_affine(w, out, pool, err);
     case MADE_SAME:
-        return make_same(w, out, pool, err);
+        out->dtype = w->view->dtype;
+        out->data = pool;
+        return mica__tensor_read_plain(w->view, pool, err);
     case MADE_F32:
         out->dtype = MICA_DTYPE_F32;
         out->data = pool;
