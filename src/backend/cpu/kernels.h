@@ -17,6 +17,13 @@
 #define MICA__X86 0
 #endif
 
+/* Before a loop with a small constant bound over an array of vectors, which shall live in registers. */
+#if defined(__clang__)
+#define MICA__UNROLL _Pragma("unroll")
+#else
+#define MICA__UNROLL _Pragma("GCC unroll 8")
+#endif
+
 typedef bool (*mica__chooser)(mica__instr *instr, bool plain);
 
 bool mica__cpu_unary(mica__instr *instr, bool plain);

@@ -34,41 +34,54 @@ MICA__INLINE int bits_of(form f)
 
 /* A row of w: data, and for affine ones the numbers of its first scale and bias. */
 typedef struct source {
-    const mica__affine *affine;
-    const uint8_t *data;
-    int64_t first_group;
+    const uint8_t *data, *scales, *biases;
+    mica_dtype scale_dtype;
+    int group_shift; /* log2 of the group size */
 } source;
 
-static source source_of(const mica__tensor *w, int64_t row)
+MICA__INLINE source source_of(form f, const mica__tensor *w, int64_t row)
 {
-    if (w->quantized)
-        return (source){&w->affine, (const uint8_t *)w->data + (size_t)row * mica__row_bytes(w),
-                        row * (w->shape[1] / w->affine.group_size)};
-    return (source){NULL, (const uint8_t *)w->data + row * w->strides[0] * (int64_t)mica_dtype_size(w->dtype), 0};
+    if (f <= BF16) return (source){.data = (const uint8_t *)w->data + row * w->strides[0] * (f == F32 ? 4 : 2)};
+    const mica__affine *a = &w->affine;
+    const int shift = __builtin_ctz((unsigned)a->group_size);
+    int64_t first = row * (w->shape[1] >> shift) * (a->scale_dtype == MICA_DTYPE_F32 ? 4 : 2);
+    return (source){(const uint8_t *)w->data + (size_t)row * mica__row_bytes(w), (const uint8_t *)a->scales + first,
+                    (const uint8_t *)a->biases + first, a->scale_dtype, shift};
 }
 
 /* ---- expanding affine codes -------------------------------------------------------------------------------------------- */
 
-/* Scale and bias of the two halves of a span of 64 elements; each half lies in one group. */
+/* Scale and bias of the two halves of a span of 64 elements; each half lies in one group. For four bits both halves are in one
+ * vector, and scale[j] is that of nibble j left in its place. */
 typedef struct factors {
-    float scale[2], bias[2];
+    __m256 scale[4], bias[2];
 } factors;
 
-MICA__INLINE factors factors_at(const source *s, int64_t k, bool two)
+MICA__INLINE __m256 spread_scale(const uint8_t *p, mica_dtype dtype)
 {
-    const mica__affine *a = s->affine;
-    factors f;
-    for (int half = 0; half < 2; half++) {
-        if (half == 1 && (!two || a->group_size >= SPAN)) {
-            f.scale[1] = f.scale[0];
-            f.bias[1] = f.bias[0];
-            break;
-        }
-        int64_t g = s->first_group + (k + half * 32) / a->group_size;
-        f.scale[half] = mica__load_scale(a->scales, a->scale_dtype, g);
-        f.bias[half] = mica__load_scale(a->biases, a->scale_dtype, g);
+    if (dtype == MICA_DTYPE_F32) return _mm256_broadcast_ss((const float *)(const void *)p);
+    uint16_t h;
+    memcpy(&h, p, 2);
+    if (dtype == MICA_DTYPE_F16) return _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
+    return _mm256_castsi256_ps(_mm256_set1_epi32(h << 16));
+}
+
+MICA__INLINE factors factors_at(form f, const source *s, int64_t k, bool two)
+{
+    factors r;
+    const int64_t size = s->scale_dtype == MICA_DTYPE_F32 ? 4 : 2, first = (k >> s->group_shift) * size;
+    r.scale[0] = r.scale[1] = spread_scale(s->scales + first, s->scale_dtype);
+    r.bias[0] = r.bias[1] = spread_scale(s->biases + first, s->scale_dtype);
+    if (two && s->group_shift == 5) {
+        r.scale[1] = spread_scale(s->scales + first + size, s->scale_dtype);
+        r.bias[1] = spread_scale(s->biases + first + size, s->scale_dtype);
     }
-    return f;
+    if (f != AFFINE4 || !two) return r;
+    const __m256 down = _mm256_set1_ps(0x1p-4f);
+    r.scale[0] = _mm256_blend_ps(r.scale[0], r.scale[1], 0xf0);
+    r.bias[0] = _mm256_blend_ps(r.bias[0], r.bias[1], 0xf0);
+    for (int j = 1; j < 4; j++) r.scale[j] = _mm256_mul_ps(r.scale[j - 1], down);
+    return r;
 }
 
 /* Eight codes of fewer than 8 bits: 64 bits that hold them, spread over four lanes of 64 bits, twice, and shifted into place. */
@@ -88,17 +101,15 @@ MICA__INLINE __m256i spread8(const uint8_t *p, int bits, bool last)
     return _mm256_permute4x64_epi64(_mm256_castps_si256(packed), 0xd8);
 }
 
+MICA__INLINE __m256i load_span(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+
 /* Vector j (0..7) of the span of 64 elements at p; `left` bytes remain in the row. v: 4-bit spans, loaded once. */
 MICA__INLINE __m256 expand(form f, const uint8_t *p, size_t left, __m256i v, int j, const factors *s)
 {
     if (f == AFFINE4) {
-        static const float down[4] = {1, 0x1p-4f, 0x1p-8f, 0x1p-12f};
         if (j >= 4) v = _mm256_srli_epi32(v, 16);
         __m256 code = _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15 << 4 * (j % 4))));
-        float a = s->scale[0] * down[j % 4], b = s->scale[1] * down[j % 4];
-        __m256 scale = _mm256_setr_ps(a, a, a, a, b, b, b, b);
-        __m256 bias = _mm256_setr_m128(_mm_set1_ps(s->bias[0]), _mm_set1_ps(s->bias[1]));
-        return _mm256_fmadd_ps(code, scale, bias);
+        return _mm256_fmadd_ps(code, s->scale[j % 4], s->bias[0]);
     }
     int bits = bits_of(f);
     __m256i code;
@@ -107,7 +118,7 @@ MICA__INLINE __m256 expand(form f, const uint8_t *p, size_t left, __m256i v, int
     } else {
         code = spread8(p + bits * j, bits, left < (size_t)(bits * j) + 8);
     }
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(code), _mm256_set1_ps(s->scale[j / 4]), _mm256_set1_ps(s->bias[j / 4]));
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(code), s->scale[j / 4], s->bias[j / 4]);
 }
 
 /* Vector j (0..3) of a last half span, in natural order. */
@@ -115,7 +126,7 @@ MICA__INLINE __m256 expand_half(form f, const uint8_t *p, size_t left, int j, co
 {
     if (f != AFFINE4) return expand(f, p, left, _mm256_setzero_si256(), j, s);
     __m256i code = spread8(p + 4 * j, 4, left < (size_t)(4 * j) + 8);
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(code), _mm256_set1_ps(s->scale[0]), _mm256_set1_ps(s->bias[0]));
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(code), s->scale[0], s->bias[0]);
 }
 
 /* ---- a few rows of x ------------------------------------------------------------------------------------------------------ */
@@ -126,24 +137,31 @@ MICA__INLINE void direct(form f, int R, int C, const float *x, int64_t x_stride,
 {
     __m256 sum[4][4];
     source s[4];
-    for (int c = 0; c < C; c++) s[c] = source_of(w, row + c);
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) sum[r][c] = _mm256_setzero_ps();
+    MICA__UNROLL
+    for (int c = 0; c < C; c++) s[c] = source_of(f, w, row + c);
+    MICA__UNROLL
+    for (int r = 0; r < R; r++) MICA__UNROLL
+    for (int c = 0; c < C; c++) sum[r][c] = _mm256_setzero_ps();
     int64_t k = 0;
     if (f <= BF16) {
         const mica_dtype dtype = dtype_of(f);
         const int size = f == F32 ? 4 : 2;
         for (; k + 8 <= k_size; k += 8) {
             __m256 v[4];
+            MICA__UNROLL
             for (int c = 0; c < C; c++) v[c] = mica__load8(s[c].data + k * size, dtype);
+            MICA__UNROLL
             for (int r = 0; r < R; r++) {
                 __m256 xr = _mm256_loadu_ps(x + r * x_stride + k);
+                MICA__UNROLL
                 for (int c = 0; c < C; c++) sum[r][c] = _mm256_fmadd_ps(xr, v[c], sum[r][c]);
             }
         }
         if (k < k_size) {
+            MICA__UNROLL
             for (int c = 0; c < C; c++) {
                 __m256 v = mica__load_some(s[c].data + k * size, dtype, k_size - k);
+                MICA__UNROLL
                 for (int r = 0; r < R; r++)
                     sum[r][c] = _mm256_fmadd_ps(mica__load_some(x + r * x_stride + k, MICA_DTYPE_F32, k_size - k), v,
                                                 sum[r][c]);
@@ -153,31 +171,49 @@ MICA__INLINE void direct(form f, int R, int C, const float *x, int64_t x_stride,
         const size_t span_bytes = (size_t)(SPAN / 8 * bits_of(f)), row_bytes = (size_t)k_size * (size_t)bits_of(f) / 8;
         size_t at = 0;
         for (; k + SPAN <= k_size; k += SPAN, at += span_bytes) {
-            for (int c = 0; c < C; c++) {
-                const uint8_t *p = s[c].data + at;
-                factors scale = factors_at(&s[c], k, true);
-                __m256i v = f == AFFINE4 ? _mm256_loadu_si256((const __m256i *)p) : _mm256_setzero_si256();
-#pragma GCC unroll 8
+            const int pair =
+                R == 1 && C > 1 ? 2 : 1; /* columns whose chains are interleaved: one chain alone waits for itself */
+            MICA__UNROLL
+            for (int c = 0; c < C; c += pair) {
+                __asm__ volatile(
+                    "" ::
+                        : "memory"); /* keeps compilers from loading x for all columns first, and spilling it */
+                factors scale[2];
+                __m256i v[2];
+                MICA__UNROLL
+                for (int i = 0; i < pair; i++) {
+                    scale[i] = factors_at(f, &s[c + i], k, true);
+                    v[i] = f == AFFINE4 ? load_span(s[c + i].data + at) : _mm256_setzero_si256();
+                }
+                MICA__UNROLL
                 for (int j = 0; j < 8; j++) {
-                    __m256 e = expand(f, p, row_bytes - at, v, j, &scale);
-                    for (int r = 0; r < R; r++)
-                        sum[r][c] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + k + 8 * j), e, sum[r][c]);
+                    MICA__UNROLL
+                    for (int i = 0; i < pair; i++) {
+                        __m256 e = expand(f, s[c + i].data + at, row_bytes - at, v[i], j, &scale[i]);
+                        MICA__UNROLL
+                        for (int r = 0; r < R; r++)
+                            sum[r][c + i] =
+                                _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + k + 8 * j), e, sum[r][c + i]);
+                    }
                 }
             }
         }
         if (k < k_size) {
+            MICA__UNROLL
             for (int c = 0; c < C; c++) {
-                factors scale = factors_at(&s[c], k, false);
+                factors scale = factors_at(f, &s[c], k, false);
                 for (int j = 0; j < 4; j++) {
                     __m256 e = expand_half(f, s[c].data + at, row_bytes - at, j, &scale);
+                    MICA__UNROLL
                     for (int r = 0; r < R; r++)
                         sum[r][c] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + k + 8 * j), e, sum[r][c]);
                 }
             }
         }
     }
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) out[r * out_stride + c] = mica__hsum(sum[r][c]) + bias[c];
+    MICA__UNROLL
+    for (int r = 0; r < R; r++) MICA__UNROLL
+    for (int c = 0; c < C; c++) out[r * out_stride + c] = mica__hsum(sum[r][c]) + bias[c];
 }
 
 /* ---- many rows of x -------------------------------------------------------------------------------------------------------- */
@@ -187,7 +223,7 @@ MICA__INLINE void fill_panel(form f, float *panel, const mica__tensor *w, int64_
                              int64_t n)
 {
     for (int64_t c = 0; c < rows; c++) {
-        source s = source_of(w, row + c);
+        source s = source_of(f, w, row + c);
         float *to = panel + c * DEPTH;
         if (f <= BF16) {
             const mica_dtype dtype = dtype_of(f);
@@ -202,13 +238,13 @@ MICA__INLINE void fill_panel(form f, float *panel, const mica__tensor *w, int64_
         int64_t i = 0;
         for (; i + SPAN <= n; i += SPAN, at += span_bytes) {
             const uint8_t *p = s.data + at;
-            factors scale = factors_at(&s, k + i, true);
-            __m256i v = f == AFFINE4 ? _mm256_loadu_si256((const __m256i *)p) : _mm256_setzero_si256();
-#pragma GCC unroll 8
+            factors scale = factors_at(f, &s, k + i, true);
+            __m256i v = f == AFFINE4 ? load_span(p) : _mm256_setzero_si256();
+            MICA__UNROLL
             for (int j = 0; j < 8; j++) _mm256_storeu_ps(to + i + 8 * j, expand(f, p, row_bytes - at, v, j, &scale));
         }
         if (i < n) {
-            factors scale = factors_at(&s, k + i, false);
+            factors scale = factors_at(f, &s, k + i, false);
             for (int j = 0; j < 4; j++)
                 _mm256_storeu_ps(to + i + 8 * j, expand_half(f, s.data + at, row_bytes - at, j, &scale));
         }
@@ -219,26 +255,33 @@ MICA__INLINE void fill_panel(form f, float *panel, const mica__tensor *w, int64_
 MICA__INLINE void tile(int R, int C, const float *x, int64_t x_stride, const float *panel, int64_t n, float *lanes)
 {
     __m256 sum[TILE_M][TILE_N];
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) sum[r][c] = _mm256_loadu_ps(lanes + (r * PANEL + c) * 8);
+    MICA__UNROLL
+    for (int r = 0; r < R; r++) MICA__UNROLL
+    for (int c = 0; c < C; c++) sum[r][c] = _mm256_loadu_ps(lanes + (r * PANEL + c) * 8);
     int64_t k = 0;
     for (; k + 8 <= n; k += 8) {
         __m256 v[TILE_N];
+        MICA__UNROLL
         for (int c = 0; c < C; c++) v[c] = _mm256_loadu_ps(panel + c * DEPTH + k);
+        MICA__UNROLL
         for (int r = 0; r < R; r++) {
             __m256 xr = _mm256_loadu_ps(x + r * x_stride + k);
+            MICA__UNROLL
             for (int c = 0; c < C; c++) sum[r][c] = _mm256_fmadd_ps(xr, v[c], sum[r][c]);
         }
     }
     if (k < n) {
+        MICA__UNROLL
         for (int r = 0; r < R; r++) {
             __m256 xr = mica__load_some(x + r * x_stride + k, MICA_DTYPE_F32, n - k);
+            MICA__UNROLL
             for (int c = 0; c < C; c++)
                 sum[r][c] = _mm256_fmadd_ps(xr, _mm256_loadu_ps(panel + c * DEPTH + k), sum[r][c]);
         }
     }
-    for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) _mm256_storeu_ps(lanes + (r * PANEL + c) * 8, sum[r][c]);
+    MICA__UNROLL
+    for (int r = 0; r < R; r++) MICA__UNROLL
+    for (int c = 0; c < C; c++) _mm256_storeu_ps(lanes + (r * PANEL + c) * 8, sum[r][c]);
 }
 
 #define TILE_ROW(R)                                                                                                    \
