@@ -291,7 +291,9 @@ MICA_API mica_array *mica_cached_attention(mica_graph *g, int cache_slot, const 
                                            const mica_attention_options *options);
 
 typedef struct mica_program_options {
-    bool exact; /* only float arithmetic; false allows int8 dot products for quantized weights */
+    /* Products with quantized weights. Neither: activations rounded to 16-bit integers per group, an error near that of float. */
+    bool exact; /* only float arithmetic */
+    bool int8;  /* activations may be rounded to 8-bit integers: fastest, with an error that is seen in the logits */
 } mica_program_options;
 /* Output i of the program is outputs[i], which must be contiguous-able; it is written in row-major order. */
 MICA_API mica_status mica_program_compile(mica_program **out, mica_graph *g, mica_array *const *outputs, int n_outputs,

@@ -27,7 +27,7 @@ typedef struct compiler {
     mica__value *values; /* [n_ops]: the memory of ops[i] */
     operand_ref *refs;
     int n_refs, cap_instrs, cap_patches, cap_buffers, cap_caches, cap_refs;
-    bool exact;
+    bool exact, int8;
 } compiler;
 
 static mica_status no_memory(compiler *c) { return mica__fail_memory(c->err, 0, "a program"); }
@@ -183,7 +183,7 @@ static mica_status new_instr(compiler *c, mica__op op, const mica__attrs *attrs,
     mica_program *p = c->p;
     if (!grow(&p->instrs, p->n, &c->cap_instrs, sizeof *p->instrs)) return no_memory(c);
     *out = &p->instrs[p->n];
-    **out = (mica__instr){.op = op, .attrs = *attrs, .exact = c->exact};
+    **out = (mica__instr){.op = op, .attrs = *attrs, .exact = c->exact, .int8 = c->int8};
     return MICA_OK;
 }
 
@@ -405,7 +405,7 @@ mica_status mica_program_compile(mica_program **out, mica_graph *g, mica_array *
     p->device = g->device;
     pthread_mutex_init(&p->turn, NULL);
     g->last_mark++;
-    compiler c = {.g = g, .p = p, .err = err, .exact = options && options->exact};
+    compiler c = {.g = g, .p = p, .err = err, .exact = options && options->exact, .int8 = options && options->int8};
     mica_status status = compile(&c, outputs, n_outputs);
     mica__free(c.ops);
     mica__free(c.refs);

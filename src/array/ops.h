@@ -87,7 +87,8 @@ typedef struct mica__instr {
     mica__tensor in[MICA__MAX_INPUTS];
     mica__tensor out; /* row-major and dense, except for MICA__OP_CONCATENATE */
     mica__attrs attrs;
-    bool exact; /* no int8 dot products */
+    bool exact; /* only float arithmetic */
+    bool int8;  /* activations may be rounded to 8 bits, not only to 16 */
     /* Chosen by the backend: what every member of the team runs, phase after phase, with a barrier between two phases (none
      * after the last). A phase may leave an intermediate in scratch memory that all members need in the next one, such as
      * activations rounded to int8. */

@@ -148,7 +148,7 @@ static mica_status make(build *b, mica_program **out, mica_error *err)
         h = mica_add(b->g, h, norm(b, m, i, MICA__LAYER_NORM_AFTER_MLP));
     }
     mica_array *scores = logits(b, h);
-    const mica_program_options options = {.exact = b->o->exact};
+    const mica_program_options options = {.exact = b->o->exact, .int8 = b->o->int8};
     return mica_program_compile(out, b->g, &scores, 1, &options, err);
 }
 

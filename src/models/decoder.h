@@ -13,7 +13,7 @@ typedef struct mica__decoder_options {
     mica_dtype cache_dtype;
     int max_rows;    /* of one run */
     bool all_logits; /* output [rows, vocab]; else [1, vocab], of the row that MICA__IN_LAST (i32 [1]) names */
-    bool exact;
+    bool exact, int8;
 } mica__decoder_options;
 
 /* Output 0 is logits, f32. Cache slot i is layer i's. Input ids and positions are i32 [max_rows] with rows. */

@@ -46,6 +46,7 @@ static mica_status take_options(mica_model *m, const mica_model_options *o, mica
     }
     m->notices = o->notices;
     m->exact = o->precision == MICA_PRECISION_EXACT;
+    m->int8 = o->precision == MICA_PRECISION_INT8;
     m->max_rows = o->max_rows ? o->max_rows : DEFAULT_ROWS;
     m->max_all_rows = m->max_rows < MAX_ALL_ROWS ? m->max_rows : MAX_ALL_ROWS;
     MICA_TRY(cache_dtype(m, o->dtype, err));
@@ -222,6 +223,7 @@ mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mic
         .max_rows = all ? m->max_all_rows : m->max_rows,
         .all_logits = all,
         .exact = m->exact,
+        .int8 = m->int8,
     };
     mica_status status = MICA_OK;
     pthread_mutex_lock(&m->lock);

@@ -16,7 +16,7 @@ struct mica_model {
 
     mica_device *device, *own_device; /* device NULL: the process's */
     mica_dtype cache_dtype;
-    bool exact;
+    bool exact, int8;
     int max_rows;     /* of one run */
     int max_all_rows; /* of one run that gives logits for every row */
     mica_notices notices;

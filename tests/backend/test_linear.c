@@ -1,9 +1,13 @@
 /* tests/backend/test_linear.c: products with weights: against double precision, and row by row against all rows at once. */
 #include "op_table.h"
 
-static mica__instr linear_instr(mica__tensor x, mica__tensor w, const mica__tensor *bias, bool exact)
+/* How activations may be rounded before they meet quantized weights. */
+typedef enum rounding { INT16, EXACT, INT8 } rounding;
+
+static mica__instr linear_instr(mica__tensor x, mica__tensor w, const mica__tensor *bias, rounding how)
 {
-    mica__instr instr = {.op = MICA__OP_LINEAR, .n_in = bias ? 3 : 2, .in = {x, w}, .exact = exact};
+    mica__instr instr = {
+        .op = MICA__OP_LINEAR, .n_in = bias ? 3 : 2, .in = {x, w}, .exact = how == EXACT, .int8 = how == INT8};
     if (bias) instr.in[2] = *bias;
     instr.out = (mica__tensor){.dtype = MICA_DTYPE_F32, .ndim = 2, .shape = {x.shape[0], w.shape[0]}};
     return instr;
@@ -53,11 +57,11 @@ static void check_rows(const mica__instr *whole, const float *expected)
     }
 }
 
-static void check_linear(const char *name, mica__tensor x, mica__tensor w, bool with_bias, bool exact, double bound)
+static void check_linear(const char *name, mica__tensor x, mica__tensor w, bool with_bias, rounding how, double bound)
 {
     mica__tensor bias;
     if (with_bias) bias = make(MICA_DTYPE_F32, &w.shape[0], 1, SLICED, -1, 1);
-    op_case c = {.name = name, .instr = linear_instr(x, w, with_bias ? &bias : NULL, exact)};
+    op_case c = {.name = name, .instr = linear_instr(x, w, with_bias ? &bias : NULL, how)};
     c.expected = products(&x, &w, with_bias ? &bias : NULL);
     c.bound = bound;
     c.scale = sqrt((double)x.shape[1]);
@@ -87,22 +91,24 @@ static void floats(void **state)
                                              : DENSE,
                                   1, 1);
             mica__tensor w = make(dtypes[d], (int64_t[]){n, k}, 2, s % 2 ? MISALIGNED : DENSE, 1, 1);
-            check_linear(names[d], x, w, s % 2, true, 1e-6);
+            check_linear(names[d], x, w, s % 2, EXACT, 1e-6);
         }
         mica__tensor x = make(MICA_DTYPE_F32, (int64_t[]){6, 72}, 2, TRANSPOSED, 1, 1);
-        check_linear(names[d], x, make(dtypes[d], (int64_t[]){10, 72}, 2, TRANSPOSED, 1, 1), true, true, 1e-6);
+        check_linear(names[d], x, make(dtypes[d], (int64_t[]){10, 72}, 2, TRANSPOSED, 1, 1), true, EXACT, 1e-6);
     }
     mica__tensor x = make_dense(MICA_DTYPE_BF16, (int64_t[]){6, 72}, 2, 1, 1);
-    check_linear("linear f64", x, make_dense(MICA_DTYPE_F64, (int64_t[]){10, 72}, 2, 1, 1), true, true, 1e-6);
+    check_linear("linear f64", x, make_dense(MICA_DTYPE_F64, (int64_t[]){10, 72}, 2, 1, 1), true, EXACT, 1e-6);
 }
 
-/* Numbers that rounding to int8 by groups leaves as they are: integers up to 127, one of which is 127, times a power of two. */
-static void make_representable(mica__tensor *x, int64_t group)
+/* Numbers that rounding by groups leaves as they are: integers up to `top` (127 for int8), one of which is that, times a power of two. */
+static void make_representable(mica__tensor *x, int64_t group, int top)
 {
     int64_t k = x->shape[1];
     for (int64_t i = 0; i < size_of(x); i++) {
         bool largest = i % k % group == (i / k) % group;
-        set(x, i, (largest ? 127 : (double)pick(255) - 127) * ldexp(1, -6 - (int)(i / group % 3)));
+        set(x, i,
+            (largest ? top : (double)pick((uint64_t)(2 * top + 1)) - top) *
+                ldexp(top == 127 ? 1 : 0x1p-8, -6 - (int)(i / group % 3)));
     }
 }
 
@@ -111,33 +117,36 @@ static void affine(void **state)
     (void)state;
     static const int all_bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {32, 64, 128};
     static const mica_dtype scales[] = {MICA_DTYPE_F32, MICA_DTYPE_F16, MICA_DTYPE_BF16};
-    static char names[2][6][32];
+    static const char *suffixes[] = {" int16", "", " int8"};
+    static char names[3][6][32];
     int turn = 0;
     for (int b = 0; b < 6; b++) {
-        for (int exact = 0; exact < 2; exact++)
-            snprintf(names[exact][b], sizeof names[exact][b], "linear affine %d%s", all_bits[b], exact ? "" : " int8");
+        for (int how = 0; how < 3; how++)
+            snprintf(names[how][b], sizeof names[how][b], "linear affine %d%s", all_bits[b], suffixes[how]);
         for (int g = 0; g < 3; g++) {
             for (int s = 0; s < N_SIZES; s++, turn++) {
                 int64_t m = sizes[s][0], n = sizes[s][1], k = (sizes[s][2] + groups[g] - 1) / groups[g] * groups[g];
-                for (int exact = 0; exact < 2; exact++) {
+                for (int how = 0; how < 3; how++) {
                     mica__tensor x = make(MICA_DTYPE_F32, (int64_t[]){m, k}, 2, turn % 2 ? MISALIGNED : DENSE, 1, 1);
                     mica__tensor w = make_affine(n, k, all_bits[b], groups[g], scales[turn % 3]);
-                    if (!exact) make_representable(&x, groups[g]);
-                    check_linear(names[exact][b], x, w, turn % 2, exact, exact ? 1e-6 : 2e-6);
+                    if (how != EXACT) make_representable(&x, groups[g], how == INT8 ? 127 : 32767);
+                    check_linear(names[how][b], x, w, turn % 2, (rounding)how, how == EXACT ? 1e-6 : 2e-6);
                 }
             }
         }
     }
 }
 
-/* The error of rounding activations to int8, as the L2 norm over the outputs of Gaussian rows. */
-static void int8_error(void **state)
+/* The error of rounding activations, as the L2 norm over the outputs of Gaussian rows. */
+static void rounding_error(void **state)
 {
     (void)state;
-    for (int bits = 4; bits <= 8; bits += 4) {
+    for (int turn = 0; turn < 4; turn++) {
+        int bits = turn % 2 ? 8 : 4;
+        rounding how = turn < 2 ? INT16 : INT8;
         mica__tensor x = make_dense(MICA_DTYPE_F32, (int64_t[]){8, 2048}, 2, 1, 1);
         mica__tensor w = make_affine(256, 2048, bits, 64, MICA_DTYPE_BF16);
-        mica__instr instr = linear_instr(x, w, NULL, false);
+        mica__instr instr = linear_instr(x, w, NULL, how);
         instr.out.data = guarded(8 * 256 * sizeof(float));
         choose(&instr, false);
         run_team(&instr, &(mica__run){0}, 1);
@@ -148,8 +157,8 @@ static void int8_error(void **state)
             norm += expected[i] * expected[i];
         }
         double error = sqrt(difference / norm);
-        printf("int8 activations, %d-bit weights: relative L2 error %.2e\n", bits, error);
-        assert_true(error < 9e-3);
+        printf("%s activations, %d-bit weights: relative L2 error %.2e\n", how == INT8 ? "int8" : "int16", bits, error);
+        assert_true(error < (how == INT8 ? 9e-3 : 4e-5));
         free(expected);
         drop_all();
     }
@@ -159,15 +168,15 @@ static void int8_error(void **state)
 static void row_bound(void **state)
 {
     (void)state;
-    for (int exact = 0; exact < 2; exact++) {
+    for (int how = 0; how < 3; how++) {
         mica__tensor x = make_dense(MICA_DTYPE_F32, (int64_t[]){9, 128}, 2, 1, 1),
                      w = make_affine(12, 128, 4, 64, MICA_DTYPE_F16);
         memset((float *)x.data + 128, 0, 128 * sizeof(float));
-        op_case c = {.name = "linear rows", .instr = linear_instr(x, w, NULL, exact), .run = {.rows = 4}};
+        op_case c = {.name = "linear rows", .instr = linear_instr(x, w, NULL, (rounding)how), .run = {.rows = 4}};
         c.expected = products(&x, &w, NULL);
         c.instr.in[0].rows = c.instr.out.rows = true;
         c.instr.in[0].rows_factor = c.instr.out.rows_factor = 1;
-        c.bound = exact ? 1e-6 : 3e-2;
+        c.bound = how == EXACT ? 1e-6 : how == INT16 ? 1e-4 : 3e-2;
         c.scale = sqrt(128);
         check_case(&c);
         drop_all();
@@ -179,7 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(floats),
         cmocka_unit_test(affine),
-        cmocka_unit_test(int8_error),
+        cmocka_unit_test(rounding_error),
         cmocka_unit_test(row_bound),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);

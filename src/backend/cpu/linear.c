@@ -46,7 +46,11 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     if (x->ndim != 2 || w->ndim != 2 || !mica__floating(x->dtype) || !mica__floating(w->dtype)) return false;
     if (instr->n_in > 2 && instr->in[2].dtype != MICA_DTYPE_F32) return false;
-    if (!plain && mica__has_avx2() && (mica__linear_int8_avx2(instr) || mica__linear_avx2(instr))) return true;
+    if (!plain && mica__has_avx2()) {
+        if (!instr->exact && instr->int8 && mica__linear_int8_avx2(instr)) return true;
+        if (!instr->exact && mica__linear_int16_avx2(instr)) return true;
+        if (mica__linear_avx2(instr)) return true;
+    }
     instr->member_scratch_bytes = mica__round64((size_t)x->shape[1] * 2 * sizeof(float));
     return mica__set_kernel(instr, linear);
 }

@@ -396,7 +396,7 @@ static const mica__kernel kernels[9][3] = {ROW(2), ROW(3), ROW(4), ROW(5), ROW(6
 bool mica__linear_int8_avx2(mica__instr *instr)
 {
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
-    if (!w->quantized || instr->exact) return false;
+    if (!w->quantized) return false;
     const layout l = layout_of(w);
     mica__kernel kernel = kernels[w->affine.bits][w->affine.group_size / 64];
     if (!kernel) return false;
