@@ -48,6 +48,7 @@ fuzzer_runtime() { test -e "$(clang -print-runtime-dir 2>/dev/null)/libclang_rt.
 cross_group() {
     need gcc-aarch64-linux-gnu program aarch64-linux-gnu-gcc
     need qemu-user program qemu-aarch64
+    need libc6:arm64 test -e /lib/ld-linux-aarch64.so.1
     for name in pcre2 utf8proc edit cmocka; do
         need "lib$name-dev:arm64" test -n "$(ls /usr/lib/aarch64-linux-gnu/lib"$name"*.so 2>/dev/null)"
     done

@@ -304,7 +304,12 @@ static int run_request(const request *r)
     if (code) return code;
     mica_status status = mica_chat_create(&c.chat, m.model, NULL, &err);
     if (status == MICA_OK) status = configure(c.chat, &r->settings, &err);
-    if (status == MICA_OK && r->variables) status = mica_chat_set_variables(c.chat, r->variables, &err);
+    if (status == MICA_OK && r->variables && mica_chat_set_variables(c.chat, r->variables, &err) != MICA_OK) {
+        char message[sizeof err.message];
+        memcpy(message, err.message, sizeof message);
+        snprintf(err.message, sizeof err.message, "--chat-template-kwargs: %.400s", message);
+        status = err.status = MICA_INVALID;
+    }
     if (status == MICA_OK) status = begin(&c, &err);
     if (status != MICA_OK)
         code = fail(&err);

@@ -38,6 +38,8 @@ static void add_message(buffer *out, const char *role, const char *text, size_t 
     buffer_add_z(out, "}");
 }
 
+static const char white[] = " \t\r\n";
+
 /* {"messages": [...], "add_generation_prompt": true, ...the members of `variables`, an object} */
 static void add_conversation(buffer *out, const request *r, const buffer *text)
 {
@@ -49,12 +51,32 @@ static void add_conversation(buffer *out, const request *r, const buffer *text)
     add_message(out, "user", text->p, text->n);
     buffer_add_z(out, "], \"add_generation_prompt\": true");
     const char *brace = r->variables ? strchr(r->variables, '{') : NULL;
-    if (brace && brace[1 + strspn(brace + 1, " \t\n")] != '}') {
+    if (brace && brace[1 + strspn(brace + 1, white)] != '}') {
         buffer_add_z(out, ", ");
         buffer_add_z(out, brace + 1); /* brings the closing brace */
     } else {
         buffer_add_z(out, "}");
     }
+}
+
+/* --chat-template-kwargs is looked at before the model is loaded: an empty template must render with it. */
+static int check_variables(const command_line *line, const request *r)
+{
+    static const buffer nothing = {.p = ""};
+    mica_chat_template *empty = NULL;
+    mica_text text = {0};
+    mica_error err;
+    buffer input = {0};
+    if (!r->variables) return 0;
+    if (r->variables[strspn(r->variables, white)] != '{')
+        return options_usage(line, "--chat-template-kwargs: expected a JSON object");
+    add_conversation(&input, r, &nothing);
+    mica_status status = mica_chat_template_create(&empty, "", 0, NULL, &err);
+    if (status == MICA_OK) status = mica_chat_template_render(empty, input.p, input.n, NULL, &text, &err);
+    mica_chat_template_free(empty);
+    mica_text_release(&text);
+    buffer_release(&input);
+    return status == MICA_OK ? 0 : options_usage(line, "--chat-template-kwargs: %s", err.message);
 }
 
 static mica_status encode_chat(mica_model *model, const request *r, const buffer *text, mica_ids *ids, mica_error *err)
@@ -202,6 +224,7 @@ static int run_request(const command_line *line, const request *r)
     loaded_model m = {0};
     int code = take_text(line, r, &text);
     if (code == 0 && r->ids_text) code = take_ids(line, r, &given);
+    if (code == 0) code = check_variables(line, r);
     if (code == 0) code = settings_check(&r->settings);
     if (code == 0) code = model_open(&m, &r->model, false);
     if (code == 0 && !r->ids_text) code = encode_prompt(m.model, r, &text, &encoded);

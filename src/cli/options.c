@@ -94,9 +94,12 @@ static bool unknown(const command_line *line, const char *word, const char *name
     size_t n = 0;
     while (option_at(line, n)) n++;
     const char *plain = strncmp(name, "no-", 3) == 0 ? name + 3 : name;
-    const char *meant = nearest_name(name, line, n, name_of_option);
-    const char *prefix = "";
-    if (!meant && plain != name && (meant = nearest_name(plain, line, n, name_of_option))) prefix = "no-";
+    const char *prefix = plain == name ? "" : "no-";
+    const char *meant = nearest_name(plain, line, n, name_of_option);
+    if (!meant && plain != name) {
+        prefix = "";
+        meant = nearest_name(name, line, n, name_of_option);
+    }
     if (meant)
         options_usage(line, "unknown option '%s', did you mean --%s%s?", QUOTED(word), prefix, meant);
     else

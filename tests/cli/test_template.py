@@ -85,7 +85,7 @@ class Reference(ProgramTest):
             with tempfile.TemporaryDirectory() as folder:
                 template = pathlib.Path(folder, "t.jinja")
                 template.write_bytes(reference["template"].encode())
-                out = self.good("template", "--template", template, "--now", cases["now"], "--jsonl", stdin=lines).splitlines()
+                out = self.good("template", "--template", template, "--now", cases["now"], "--jsonl", stdin=lines).split("\n")[:-1]
             self.assertEqual(len(out), len(names), path.name)
             for name, line in zip(names, out):
                 n += 1
