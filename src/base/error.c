@@ -59,7 +59,7 @@ static void tidy(char *text)
     }
 }
 
-mica_status mica__fail(mica_error *err, mica_status status, const char *fmt, ...)
+mica_status(mica__fail)(mica_error *err, mica_status status, const char *fmt, ...)
 {
     if (err) {
         va_list args;
@@ -72,7 +72,7 @@ mica_status mica__fail(mica_error *err, mica_status status, const char *fmt, ...
     return status;
 }
 
-mica_status mica__fail_memory(mica_error *err, size_t n_bytes, const char *what)
+mica_status(mica__fail_memory)(mica_error *err, size_t n_bytes, const char *what)
 {
     return mica__fail(err, MICA_MEMORY, "out of memory (%zu bytes for %s)", n_bytes, what);
 }
@@ -107,7 +107,7 @@ static mica_status status_of_errno(int e)
     }
 }
 
-mica_status mica__fail_errno(mica_error *err, int errno_value, const char *what, const char *path)
+mica_status(mica__fail_errno)(mica_error *err, int errno_value, const char *what, const char *path)
 {
     char reason[128];
     const char *text = strerror_r(errno_value, reason, sizeof reason);

@@ -5,16 +5,26 @@
 #include <mica/error.h>
 #include <stdbool.h>
 
+/* A failure is never MICA_OK. Saying so lets the compiler see that what a failed function did not set is not used either. */
+static inline mica_status mica__failed(mica_status status)
+{
+    if (status == MICA_OK) __builtin_unreachable();
+    return status;
+}
+
 /* Writes `status` and the formatted message into *err (if err is not NULL) and returns `status`:
  *     return mica__fail(err, MICA_DATA, "%s: header is %zu bytes, limit is %zu", path, n, limit); */
-mica_status mica__fail(mica_error *err, mica_status status, const char *fmt, ...) MICA_PRINTF(3, 4);
+#define mica__fail(err, ...) mica__failed((mica__fail)(err, __VA_ARGS__))
+mica_status(mica__fail)(mica_error *err, mica_status status, const char *fmt, ...) MICA_PRINTF(3, 4);
 
 /* MICA_MEMORY with "out of memory (N bytes for WHAT)". */
-mica_status mica__fail_memory(mica_error *err, size_t n_bytes, const char *what);
+#define mica__fail_memory(err, ...) mica__failed((mica__fail_memory)(err, __VA_ARGS__))
+mica_status(mica__fail_memory)(mica_error *err, size_t n_bytes, const char *what);
 
 /* Status and message for an errno value of a system call on `path`: ENOENT NOT_FOUND, EACCES ACCESS, ENOSPC IO, ENOMEM MEMORY,
  * ... "`path`: cannot `what`: strerror". */
-mica_status mica__fail_errno(mica_error *err, int errno_value, const char *what, const char *path);
+#define mica__fail_errno(err, ...) mica__failed((mica__fail_errno)(err, __VA_ARGS__))
+mica_status(mica__fail_errno)(mica_error *err, int errno_value, const char *what, const char *path);
 
 /* Puts "prefix: " before the message already in *err; returns status. For a layer that adds where it happened. */
 mica_status mica__fail_prefix(mica_error *err, mica_status status, const char *fmt, ...) MICA_PRINTF(3, 4);
