@@ -205,7 +205,7 @@ static mica_status parse(mica__torch *out, const uint8_t *bytes, size_t n, mica_
 {
     enum { TAR_MAGIC_AT = 257 };
     mica__str all = {(const char *)bytes, n};
-    if (mica__str_starts(all, "PK\3\4") || mica__str_starts(all, "PK\5\6")) return parse_zip(out, bytes, n, err);
+    if (mica__str_starts(all, "PK")) return parse_zip(out, bytes, n, err);
     if (n > TAR_MAGIC_AT + 5 && memcmp(bytes + TAR_MAGIC_AT, "ustar", 5) == 0)
         return mica__fail(err, MICA_UNSUPPORTED, "is a tar archive, as PyTorch wrote until 2016; %s", ADVICE);
     const char *kind = mica__file_kind(bytes, n);

@@ -277,34 +277,43 @@ static mica_status check_metadata(const rebuild *r, mica_error *err)
     return mica__fail(err, MICA_UNSUPPORTED, "is negated or conjugated lazily, which is not supported");
 }
 
-/* Sizes and strides; *n_elements is their number, *reach how far behind the first the last one lies. */
-static mica_status read_geometry(mica__tensor_view *v, int64_t strides[MICA_MAX_DIMS], const rebuild *r,
-                                 size_t *n_elements, size_t *reach, mica_error *err)
+/* Which elements of its storage a tensor has. */
+typedef struct geometry {
+    int64_t strides[MICA_MAX_DIMS];
+    size_t n_elements;
+    size_t first, end; /* of the range that they lie in; both 0 if there are none, wherever the file puts them */
+} geometry;
+
+static mica_status read_geometry(geometry *g, mica__tensor_view *v, const rebuild *r, mica_error *err)
 {
-    const value *sizes = &r->arguments[2], *steps = &r->arguments[3];
-    if (sizes->type != MICA__PICKLE_TUPLE || steps->type != MICA__PICKLE_TUPLE ||
-        sizes->u.object->n_items != steps->u.object->n_items)
+    const value *offset = &r->arguments[1], *sizes = &r->arguments[2], *strides = &r->arguments[3];
+    if (sizes->type != MICA__PICKLE_TUPLE || strides->type != MICA__PICKLE_TUPLE ||
+        sizes->u.object->n_items != strides->u.object->n_items)
         return mica__fail(err, MICA_DATA, "sizes and strides are not two tuples of one length");
     if (sizes->u.object->n_items > MICA_MAX_DIMS)
         return mica__fail(err, MICA_DATA, "shape has %u dimensions, limit is %d", sizes->u.object->n_items,
                           MICA_MAX_DIMS);
+    if (!is_size(offset)) return mica__fail(err, MICA_DATA, "offset is not a whole number of at least 0");
+    *g = (geometry){.n_elements = 1};
     v->ndim = (int)sizes->u.object->n_items;
-    *n_elements = 1;
-    *reach = 0;
-    bool fits = true;
+    bool fits = true, fits_reach = true;
+    size_t reach = 0, span;
     for (int i = 0; i < v->ndim; i++) {
-        const value *size = &sizes->u.object->items[i], *step = &steps->u.object->items[i];
-        if (!is_size(size) || !is_size(step))
+        const value *size = &sizes->u.object->items[i], *stride = &strides->u.object->items[i];
+        if (!is_size(size) || !is_size(stride))
             return mica__fail(err, MICA_DATA, "size or stride %d is not a whole number of at least 0", i);
         v->shape[i] = size->u.integer;
-        strides[i] = step->u.integer;
-        size_t span;
-        if (!mica__mul(*n_elements, (size_t)v->shape[i], n_elements)) fits = false;
+        g->strides[i] = stride->u.integer;
+        if (!mica__mul(g->n_elements, (size_t)v->shape[i], &g->n_elements)) fits = false;
         if (v->shape[i] &&
-            (!mica__mul((size_t)v->shape[i] - 1, (size_t)strides[i], &span) || !mica__add(*reach, span, reach)))
-            fits = false;
+            (!mica__mul((size_t)v->shape[i] - 1, (size_t)g->strides[i], &span) || !mica__add(reach, span, &reach)))
+            fits_reach = false;
     }
-    if (!fits || *n_elements > INT64_MAX / 16) return mica__fail(err, MICA_DATA, "shape overflows");
+    if (!fits || g->n_elements > INT64_MAX / 16) return mica__fail(err, MICA_DATA, "shape overflows");
+    if (g->n_elements == 0) return MICA_OK;
+    g->first = (size_t)offset->u.integer;
+    if (!fits_reach || !mica__add(g->first, reach, &g->end) || !mica__add(g->end, 1, &g->end))
+        return mica__fail(err, MICA_DATA, "shape overflows");
     return MICA_OK;
 }
 
@@ -356,25 +365,22 @@ static mica_status read_tensor(mica__torch *out, mica__tensor_view *v, const val
         ref.n_elements /= s->dtype->n_bytes;
     }
 
-    int64_t strides[MICA_MAX_DIMS];
-    size_t n_elements, reach, end;
-    MICA_TRY(read_geometry(v, strides, &r, &n_elements, &reach, err));
-    if (!is_size(&r.arguments[1])) return mica__fail(err, MICA_DATA, "offset is not a whole number of at least 0");
-    size_t offset = (size_t)r.arguments[1].u.integer;
-    if (offset > ref.n_elements || (n_elements && (!mica__add(offset, reach, &end) || end >= ref.n_elements)))
+    geometry g;
+    MICA_TRY(read_geometry(&g, v, &r, err));
+    if (g.end > ref.n_elements)
         return mica__fail(err, MICA_DATA, "reaches outside storage '%s' of %zu elements", MICA_QUOTED_STR(s->key),
                           ref.n_elements);
     v->storage = s->dtype->storage;
     v->dtype = s->dtype->dtype;
     v->type_name = s->dtype->type_name;
-    v->n_bytes = n_elements * s->dtype->n_bytes;
-    v->data = s->data + (ref.first + offset) * s->dtype->n_bytes;
-    if (n_elements == 0 || is_dense(v, strides)) return MICA_OK;
+    v->n_bytes = g.n_elements * s->dtype->n_bytes;
+    v->data = s->data + (ref.first + g.first) * s->dtype->n_bytes;
+    if (g.n_elements == 0 || is_dense(v, g.strides)) return MICA_OK;
     if (v->storage != MICA__STORAGE_PLAIN)
         return mica__fail(err, MICA_UNSUPPORTED, "a strided view of type %s is not supported", v->type_name);
     int64_t *kept = mica__arena_alloc(&out->arena, (size_t)v->ndim, sizeof *kept);
     if (!kept) return mica__fail_memory(err, (size_t)v->ndim * sizeof *kept, "strides");
-    memcpy(kept, strides, (size_t)v->ndim * sizeof *kept);
+    memcpy(kept, g.strides, (size_t)v->ndim * sizeof *kept);
     v->strides = kept;
     return MICA_OK;
 }

@@ -155,6 +155,11 @@ static mica_status use_affine(const mica__wanted *w, mica__weight *out, mica_err
         return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s': scales of type %s are not supported",
                           MICA_QUOTED_STR(w->view->name), w->scales->type_name);
     }
+    if (w->view->strides || w->scales->strides || w->biases->strides) {
+        return mica__fail(err, MICA_UNSUPPORTED,
+                          "tensor '%s': a quantized matrix that is not row-major is not supported",
+                          MICA_QUOTED_STR(w->view->name));
+    }
     MICA_TRY(check_finite(w, w->scales->data, dtype, "scale", err));
     MICA_TRY(check_finite(w, w->biases->data, dtype, "bias", err));
     out->dtype = dtype;
