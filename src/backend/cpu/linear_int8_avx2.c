@@ -10,7 +10,13 @@
  *
  * Work goes by blocks of 8 groups: eight integer sums in the lanes of a vector, to float, times the products of the eight
  * scales. Integer sums are exact in any order and the float chain over blocks is the same in every path, so a row of x gives
- * the same bits alone and among others. One row of x reads the packed codes; more rows use codes unpacked once for all of them.
+ * the same bits alone and among others:
+ *
+ *     1 row    reads the packed codes
+ *     2..7     unpack a few rows of w to bytes and use them for each row of x
+ *     more     interleave 16 rows of w, so that a lane of a vector is a row of w, and multiply with 4 bytes of x in all lanes: no sums
+ *              across lanes, and a run of 32 elements stays in int16. Codes wider than 4 bits are two planes, c = 16 high + low. The
+ *              eight chains of M = 1 are run one after the other and then added like its lanes.
  *
  *     4 bits   sums of 4 * 2 * 2 products of at most 15 * 127 fit int16, so lanes are added before they are widened
  *     8 bits   c - 128 as magnitude and sign, the sign given to q, because 2 * 255 * 127 does not fit int16; 128 s joins b */
@@ -21,11 +27,12 @@
 #if MICA__X86
 #include "simd_avx2.h"
 
-enum { BLOCK = 8, PANEL = 4, ROWS = 128, CHUNK = 32 };
+enum { BLOCK = 8, PANEL = 4, CHUNK = 32 };
 
 /* ---- rows of x ----------------------------------------------------------------------------------------------------------- */
 
-/* A rounded row in scratch memory: q [groups * group_size], d [groups], d times sum of q [groups]; groups a multiple of 8. */
+/* A rounded row in scratch memory: q [groups * group_size], then for each group d, d times the sum of q, and 128 times the sum of q as an
+ * int32; the number of groups is padded to a multiple of 8. */
 typedef struct layout {
     int64_t groups, blocks, codes, bytes;
 } layout;
@@ -34,11 +41,11 @@ static layout layout_of(const mica__tensor *w)
 {
     int64_t groups = (w->shape[1] / w->affine.group_size + BLOCK - 1) / BLOCK * BLOCK;
     int64_t codes = groups * w->affine.group_size;
-    return (layout){groups, groups / BLOCK, codes, (int64_t)mica__round64((size_t)(codes + 8 * groups))};
+    return (layout){groups, groups / BLOCK, codes, (int64_t)mica__round64((size_t)(codes + 12 * groups))};
 }
 
 /* q of one group of n, natural order; x is padded by zeros. Infinities and NaN make d NaN. */
-MICA__INLINE void round_group(const float *x, int64_t n, int8_t *q, float *d, float *dsum)
+MICA__INLINE void round_group(const float *x, int64_t n, int8_t *q, float *d, float *dsum, int32_t *qsum)
 {
     __m256 top = _mm256_setzero_ps(), bad = top;
     for (int64_t i = 0; i < n; i += 8) {
@@ -61,6 +68,7 @@ MICA__INLINE void round_group(const float *x, int64_t n, int8_t *q, float *d, fl
     int total = _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
     *d = max / 127 + mica__hsum(bad);
     *dsum = *d * (float)total;
+    *qsum = 128 * total;
 }
 
 /* Phase 0. */
@@ -81,7 +89,9 @@ MICA__AVX2 static void round_x(const mica__instr *instr, const mica__run *run, i
         if (first < k) mica__load(MICA__CLASS_F32, &c, from, x->dtype, x->strides[1], mica__min(k - first, 128));
         int64_t count = mica__min(l.codes - first, 128);
         float *d = (float *)(void *)(to + l.codes) + first / size, *dsum = d + l.groups;
-        for (int64_t i = 0; i < count; i += size) round_group(c.f32 + i, size, q + i, d + i / size, dsum + i / size);
+        int32_t *qsum = (int32_t *)(void *)(dsum + l.groups);
+        for (int64_t i = 0; i < count; i += size)
+            round_group(c.f32 + i, size, q + i, d + i / size, dsum + i / size, qsum + i / size);
         if (w->affine.bits != 4) {
             memcpy(to + first, q, (size_t)count);
             continue;
@@ -333,6 +343,177 @@ MICA__INLINE float dot_unpacked(int bits, int size, const layout *l, const uint8
     return mica__hsum(sum);
 }
 
+/* ---- many rows of x --------------------------------------------------------------------------------------------------------- */
+
+enum { LANES = 8, WIDE = 2 * LANES, TOKENS = 4, STEPS = 8, MANY = 8 };
+
+/* Four codes of a group as one 32-bit word: where step i of group g is in a row of bytes, in words. (Rows of 4-bit codes hold the
+ * even elements of 64 before the odd ones.) */
+static inline int64_t word_of(int bits, int size, int64_t g, int i)
+{
+    if (bits == 4 && size == 32) return g / 2 * 16 + g % 2 * 4 + i % 4 + i / 4 * 8;
+    return g * (size / 4) + i;
+}
+
+static inline int planes_of(int bits) { return bits > 4 ? 2 : 1; }
+
+/* Panel of 16 rows of w: for each chain j and block b, in this order, the group 8 b + j: for each plane size / 4 steps of [16 rows][4 bytes],
+ * then (in a second array) [16] scales and [16] biases. */
+static int64_t panel_codes(const layout *l, int bits) { return l->codes * WIDE * planes_of(bits); }
+static int64_t panel_bytes(const layout *l, int bits)
+{
+    return panel_codes(l, bits) + l->groups * 2 * WIDE * (int64_t)sizeof(float);
+}
+
+/* v[r]: 8 words of row r -> v[i]: word i of 8 rows */
+MICA__INLINE void transpose8(__m256i *v)
+{
+    __m256i a[8], b[8];
+    MICA__UNROLL
+    for (int i = 0; i < 4; i++) {
+        a[2 * i] = _mm256_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
+        a[2 * i + 1] = _mm256_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
+    }
+    MICA__UNROLL
+    for (int i = 0; i < 2; i++) {
+        b[4 * i] = _mm256_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
+        b[4 * i + 1] = _mm256_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
+        b[4 * i + 2] = _mm256_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
+        b[4 * i + 3] = _mm256_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
+    }
+    MICA__UNROLL
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2x128_si256(b[i], b[i + 4], 0x31);
+    }
+}
+
+/* Lanes [half * 8, half * 8 + 8) of the panel from 8 unpacked rows. */
+MICA__INLINE void interleave(int bits, int size, const layout *l, const uint8_t *rows, int half, uint8_t *panel)
+{
+    const int planes = planes_of(bits), steps = size / 4;
+    uint8_t *codes = panel + half * LANES * 4;
+    float *factors = (float *)(void *)(panel + panel_codes(l, bits)) + half * LANES;
+    const __m256i low = _mm256_set1_epi8(15);
+    for (int64_t j = 0; j < BLOCK; j++) {
+        for (int64_t b = 0; b < l->blocks; b++) {
+            int64_t g = b * BLOCK + j;
+            for (int i = 0; i < steps; i += STEPS) {
+                __m256i v[LANES];
+                for (int r = 0; r < LANES; r++) {
+                    const uint8_t *row = rows + r * l->bytes;
+                    __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(row + 4 * word_of(bits, size, g, i)));
+                    __m128i c =
+                        _mm_loadu_si128((const __m128i *)(const void *)(row + 4 * word_of(bits, size, g, i + 4)));
+                    v[r] = _mm256_inserti128_si256(_mm256_castsi128_si256(a), c, 1);
+                }
+                transpose8(v);
+                for (int s = 0; s < STEPS; s++) {
+                    uint8_t *to = codes + (i + s) * WIDE * 4;
+                    if (planes == 1) {
+                        _mm256_storeu_si256((__m256i *)(void *)to, v[s]);
+                        continue;
+                    }
+                    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_and_si256(v[s], low));
+                    _mm256_storeu_si256((__m256i *)(void *)(to + steps * WIDE * 4),
+                                        _mm256_and_si256(_mm256_srli_epi16(v[s], 4), low));
+                }
+            }
+            for (int r = 0; r < LANES; r++) {
+                const float *scales = (const float *)(const void *)(rows + r * l->bytes + l->codes);
+                factors[r] = scales[g];
+                factors[WIDE + r] = scales[l->groups + g];
+            }
+            codes += planes * steps * WIDE * 4;
+            factors += 2 * WIDE;
+        }
+    }
+}
+
+/* sums[t][v] = over one run of 8 steps, for T rows of x and two vectors of rows of w. x: the words of the run in the first row. */
+MICA__INLINE void run_sums(int bits, int size, int T, const uint8_t *w, const uint8_t *x, int64_t x_stride, int64_t g,
+                           int first, __m256i sums[TOKENS][2])
+{
+    MICA__UNROLL
+    for (int i = 0; i < STEPS; i++) {
+        __m256i w0 = load_codes(w + i * WIDE * 4), w1 = load_codes(w + i * WIDE * 4 + 32);
+        const uint8_t *at = x + 4 * word_of(bits, size, g, first + i);
+        MICA__UNROLL
+        for (int t = 0; t < T; t++) {
+            int32_t word;
+            memcpy(&word, at + t * x_stride, 4);
+            __m256i q = _mm256_set1_epi32(word), p0 = _mm256_maddubs_epi16(w0, q), p1 = _mm256_maddubs_epi16(w1, q);
+            sums[t][0] = i ? _mm256_add_epi16(sums[t][0], p0) : p0;
+            sums[t][1] = i ? _mm256_add_epi16(sums[t][1], p1) : p1;
+        }
+    }
+    MICA__UNROLL
+    for (int t = 0; t < T; t++)
+        for (int v = 0; v < 2; v++) sums[t][v] = _mm256_madd_epi16(sums[t][v], ones16());
+}
+
+/* totals[t][v]: the integer sums of group g. w: the group's steps in the panel. */
+MICA__INLINE void group_sums(int bits, int size, int T, const uint8_t *w, const uint8_t *x, int64_t x_stride, int64_t g,
+                             __m256i totals[TOKENS][2])
+{
+    const int runs = size / 32, planes = planes_of(bits);
+    for (int plane = planes - 1; plane >= 0; plane--) {
+        for (int run = 0; run < runs; run++) {
+            __m256i sums[TOKENS][2];
+            run_sums(bits, size, T, w + (plane * runs + run) * STEPS * WIDE * 4, x, x_stride, g, run * STEPS, sums);
+            __asm__ volatile("" ::: "memory"); /* one run at a time: the registers are just enough */
+            MICA__UNROLL
+            for (int t = 0; t < T; t++) {
+                for (int v = 0; v < 2; v++) {
+                    bool begins = plane == planes - 1 && run == 0;
+                    if (!begins && run == 0) totals[t][v] = _mm256_slli_epi32(totals[t][v], 4);
+                    totals[t][v] = begins ? sums[t][v] : _mm256_add_epi32(totals[t][v], sums[t][v]);
+                }
+            }
+        }
+    }
+}
+
+/* y[t][v]: 16 rows of w, T rows of x. */
+MICA__INLINE void tile(int bits, int size, int T, const layout *l, const uint8_t *panel, const uint8_t *x,
+                       __m256 y[TOKENS][2])
+{
+    const int64_t group_bytes = (int64_t)size * WIDE * planes_of(bits);
+    const float *factors = (const float *)(const void *)(panel + panel_codes(l, bits));
+    __m256 chain[BLOCK][TOKENS][2];
+    for (int64_t j = 0; j < BLOCK; j++) {
+        __m256 sum[TOKENS][2];
+        for (int t = 0; t < T; t++) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
+        for (int64_t b = 0; b < l->blocks; b++, panel += group_bytes, factors += 2 * WIDE) {
+            const int64_t g = b * BLOCK + j;
+            __m256i totals[TOKENS][2];
+            group_sums(bits, size, T, panel, x, l->bytes, g, totals);
+            MICA__UNROLL
+            for (int t = 0; t < T; t++) {
+                const float *d = (const float *)(const void *)(x + t * l->bytes + l->codes) + g;
+                __m256 scale = _mm256_broadcast_ss(d), dsum = _mm256_broadcast_ss(d + l->groups);
+                int32_t offset;
+                memcpy(&offset, d + 2 * l->groups, 4);
+                for (int v = 0; v < 2; v++) {
+                    if (bits == 8) totals[t][v] = _mm256_sub_epi32(totals[t][v], _mm256_set1_epi32(offset));
+                    __m256 factor = _mm256_mul_ps(_mm256_loadu_ps(factors + v * LANES), scale);
+                    sum[t][v] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(totals[t][v]), factor, sum[t][v]);
+                    sum[t][v] = _mm256_fmadd_ps(_mm256_loadu_ps(factors + WIDE + v * LANES), dsum, sum[t][v]);
+                }
+            }
+        }
+        for (int t = 0; t < T; t++)
+            for (int v = 0; v < 2; v++) chain[j][t][v] = sum[t][v];
+    }
+    for (int t = 0; t < T; t++) {
+        for (int v = 0; v < 2; v++) { /* as mica__hsum */
+            __m256 four[4];
+            for (int j = 0; j < 4; j++) four[j] = _mm256_add_ps(chain[j][t][v], chain[j + 4][t][v]);
+            y[t][v] = _mm256_add_ps(_mm256_add_ps(four[0], four[2]), _mm256_add_ps(four[1], four[3]));
+        }
+    }
+}
+
 /* ---- kernels -------------------------------------------------------------------------------------------------------------------- */
 
 static float bias_of(const mica__instr *instr, int64_t row)
@@ -342,6 +523,42 @@ static float bias_of(const mica__instr *instr, int64_t row)
     const mica__tensor *t = &instr->in[2];
     memcpy(&bias, (const uint8_t *)t->data + row * t->strides[0] * (int64_t)sizeof bias, sizeof bias);
     return bias;
+}
+
+MICA__INLINE void many_rows(int bits, int size, const mica__instr *instr, const layout *l, const uint8_t *x,
+                            int64_t rows, uint8_t *memory, int64_t begin, int64_t end)
+{
+    const mica__tensor *w = &instr->in[1];
+    uint8_t *panel = memory, *bytes = memory + panel_bytes(l, bits);
+    int64_t n_out = w->shape[0];
+    for (int64_t c = begin; c < end; c += WIDE) {
+        int64_t cols = mica__min(end - c, WIDE);
+        float bias[WIDE] = {0};
+        for (int half = 0; half < 2; half++) {
+            memset(bytes, 0, (size_t)(LANES * l->bytes));
+            for (int64_t i = half * LANES; i < mica__min(cols, (half + 1) * LANES); i++) {
+                source s = source_of(w, c + i);
+                unpack_row(bits, size, &s, l, bytes + (i - half * LANES) * l->bytes);
+                bias[i] = bias_of(instr, c + i);
+            }
+            interleave(bits, size, l, bytes, half, panel);
+        }
+        for (int64_t r = 0, T; r < rows; r += T) {
+            __m256 y[TOKENS][2];
+            const uint8_t *at = x + r * l->bytes;
+            T = rows - r >= 4 ? 4 : rows - r >= 2 ? 2 : 1;
+            if (T == 4) tile(bits, size, 4, l, panel, at, y);
+            if (T == 2) tile(bits, size, 2, l, panel, at, y);
+            if (T == 1) tile(bits, size, 1, l, panel, at, y);
+            for (int64_t t = 0; t < T; t++) {
+                for (int v = 0; v < 2 && cols > v * LANES; v++) {
+                    float *out = (float *)instr->out.data + (r + t) * n_out + c + v * LANES;
+                    mica__store_some(out, _mm256_add_ps(y[t][v], _mm256_loadu_ps(bias + v * LANES)),
+                                     mica__min(cols - v * LANES, LANES));
+                }
+            }
+        }
+    }
 }
 
 MICA__INLINE void linear(int bits, int size, const mica__instr *instr, const mica__run *run, int id, int n)
@@ -358,22 +575,23 @@ MICA__INLINE void linear(int bits, int size, const mica__instr *instr, const mic
         }
         return;
     }
-    uint8_t *panel = mica__member_scratch(instr, run, id);
-    for (int64_t first = 0; first < rows; first += ROWS) {
-        int64_t last = mica__min(rows, first + ROWS);
-        for (int64_t c = begin; c < end; c += PANEL) {
-            int64_t cols = mica__min(end - c, PANEL);
-            float bias[PANEL];
-            for (int64_t i = 0; i < cols; i++) {
-                source s = source_of(w, c + i);
-                unpack_row(bits, size, &s, &l, panel + i * l.bytes);
-                bias[i] = bias_of(instr, c + i);
-            }
-            for (int64_t r = first; r < last; r++)
-                for (int64_t i = 0; i < cols; i++)
-                    out[r * n_out + c + i] =
-                        dot_unpacked(bits, size, &l, panel + i * l.bytes, run->scratch + r * l.bytes) + bias[i];
+    uint8_t *memory = mica__member_scratch(instr, run, id);
+    if (rows >= MANY) {
+        many_rows(bits, size, instr, &l, run->scratch, rows, memory, begin, end);
+        return;
+    }
+    for (int64_t c = begin; c < end; c += PANEL) {
+        int64_t cols = mica__min(end - c, PANEL);
+        float bias[PANEL];
+        for (int64_t i = 0; i < cols; i++) {
+            source s = source_of(w, c + i);
+            unpack_row(bits, size, &s, &l, memory + i * l.bytes);
+            bias[i] = bias_of(instr, c + i);
         }
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t i = 0; i < cols; i++)
+                out[r * n_out + c + i] =
+                    dot_unpacked(bits, size, &l, memory + i * l.bytes, run->scratch + r * l.bytes) + bias[i];
     }
 }
 
@@ -405,7 +623,7 @@ bool mica__linear_int8_avx2(mica__instr *instr)
     instr->phase[1] = kernel;
     instr->n_phases = 2;
     instr->scratch_bytes = (size_t)x->shape[0] * (size_t)l.bytes;
-    instr->member_scratch_bytes = (size_t)(PANEL * l.bytes);
+    instr->member_scratch_bytes = mica__round64((size_t)(panel_bytes(&l, w->affine.bits) + LANES * l.bytes));
     return true;
 }
 
