@@ -430,6 +430,10 @@ MICA__INLINE void interleave(int bits, int size, const layout *l, const uint8_t 
     }
 }
 
+/* Compilers take integer sums apart into trees, for which there are not enough registers; a value that passes through here
+ * they take as it is. */
+#define KEEP(v) __asm__("" : "+x"(v))
+
 /* sums[t][v] = over one run of 8 steps, for T rows of x and two vectors of rows of w. x: the words of the run in the first row. */
 MICA__INLINE void run_sums(int bits, int size, int T, const uint8_t *w, const uint8_t *x, int64_t x_stride, int64_t g,
                            int first, __m256i sums[TOKENS][2])
@@ -445,6 +449,8 @@ MICA__INLINE void run_sums(int bits, int size, int T, const uint8_t *w, const ui
             __m256i q = _mm256_set1_epi32(word), p0 = _mm256_maddubs_epi16(w0, q), p1 = _mm256_maddubs_epi16(w1, q);
             sums[t][0] = i ? _mm256_add_epi16(sums[t][0], p0) : p0;
             sums[t][1] = i ? _mm256_add_epi16(sums[t][1], p1) : p1;
+            KEEP(sums[t][0]);
+            KEEP(sums[t][1]);
         }
     }
     MICA__UNROLL
@@ -461,7 +467,6 @@ MICA__INLINE void group_sums(int bits, int size, int T, const uint8_t *w, const 
         for (int run = 0; run < runs; run++) {
             __m256i sums[TOKENS][2];
             run_sums(bits, size, T, w + (plane * runs + run) * STEPS * WIDE * 4, x, x_stride, g, run * STEPS, sums);
-            __asm__ volatile("" ::: "memory"); /* one run at a time: the registers are just enough */
             MICA__UNROLL
             for (int t = 0; t < T; t++) {
                 for (int v = 0; v < 2; v++) {
