@@ -36,8 +36,11 @@ static mica_status add_tensors(mica__checkpoint *c, mica_error *err)
 {
     const mica__gguf_arch *arch;
     mica__gguf_dims dims;
+    size_t n_tensors = 0;
+    for (size_t i = 0; i < c->n_files; i++) n_tensors += c->files[i].gguf.n_tensors;
     mica_status status = mica__gguf_arch_of(&c->files[0].gguf, &arch, err);
-    if (status == MICA_UNSUPPORTED) return MICA_OK; /* its tokenizer may be of use; config.json says what is wrong */
+    /* The tokenizer alone may be of use; config.json says what is wrong with the rest. */
+    if (n_tensors == 0 || status == MICA_UNSUPPORTED) return MICA_OK;
     if (status == MICA_OK) status = mica__gguf_dims_of(&c->files[0].gguf, arch, &dims, err);
     naming n = {.c = c};
     const mica__gguf_name_sink sink = {add_named, count_extra, &n};

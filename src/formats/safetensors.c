@@ -247,8 +247,8 @@ static mica_status parse(mica__safetensors *out, const uint8_t *bytes, size_t n,
                           (unsigned long long)n_header, n - LENGTH_BYTES);
     out->data_start = LENGTH_BYTES + (size_t)n_header;
 
-    /* A tensor's entry takes at least 4 bytes for each of its values, so this refuses nothing real and bounds the memory. */
-    mica__json_limits limits = {.max_nodes = (size_t)n_header / 4 + 64, .unique_keys = true};
+    /* A tensor's entry takes at least 4 bytes for each of its values, so this refuses nothing real; it bounds the memory. */
+    mica__json_limits limits = {.max_nodes = (size_t)n_header / 4 + 65536, .unique_keys = true};
     mica__json doc;
     mica_status status = mica__json_parse(&doc, (const char *)bytes + LENGTH_BYTES, (size_t)n_header, &limits, err);
     if (status != MICA_OK) return mica__fail_prefix(err, status, "header");

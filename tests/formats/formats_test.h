@@ -52,7 +52,7 @@ static inline void assert_failure(const char *what, mica_status got, mica_status
 {
     bool ok = got == expected && (got == MICA_OK || (strstr(err->message, part) && !strchr(err->message, '\n')));
     if (!ok)
-        printf("%s: expected %s '%s', got %s '%s'\n", what, mica_status_name(expected), part, mica_status_name(got),
+        printf("%.100s: expected %s '%s', got %s '%s'\n", what, mica_status_name(expected), part, mica_status_name(got),
                got == MICA_OK ? "" : err->message);
     assert_true(ok);
 }
