@@ -54,6 +54,7 @@ static inline void assert_failure(const char *what, mica_status got, mica_status
     if (!ok)
         printf("%.100s: expected %s '%s', got %s '%s'\n", what, mica_status_name(expected), part, mica_status_name(got),
                got == MICA_OK ? "" : err->message);
+    fflush(stdout);
     assert_true(ok);
 }
 
