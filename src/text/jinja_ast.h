@@ -41,6 +41,7 @@ typedef enum mica__jast_kind {
     JA_SET_BLOCK, /* a: target, b: filter or NULL, body */
     JA_MACRO,
     JA_CALL_BLOCK, /* a: the call, or NULL for a generation block */
+    JA_BLOCK,      /* a named block; there is no inheritance, so it stands for its body; op 1: scoped */
     JA_FILTER_BLOCK,
     JA_WITH, /* items: target, value, target, value ... */
     JA_AUTOESCAPE,

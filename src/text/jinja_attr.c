@@ -6,9 +6,26 @@
 #include "jinja_eval.h"
 #include "jinja_unicode.h"
 
-static bool is_dunder(mica__str name)
+/* Names with double underscores that Python finds on every value, or on functions, classes and containers. */
+static bool is_dunder(mica__jv o, mica__str name)
 {
-    return name.n > 4 && mica__str_starts(name, "__") && mica__str_ends(name, "__");
+    static const char *const of_all[] = {
+        "class",     "delattr", "dir",     "doc",           "eq",  "format",       "ge", "getattribute", "getstate",
+        "gt",        "hash",    "init",    "init_subclass", "le",  "lt",           "ne", "new",          "reduce",
+        "reduce_ex", "repr",    "setattr", "sizeof",        "str", "subclasshook", NULL};
+    static const char *const of_containers[] = {
+        "len",  "iter", "getitem", "contains", "add", "mul",           "rmul", "reversed", "setitem",    "delitem",
+        "iadd", "imul", "or",      "ror",      "ior", "class_getitem", "mod",  "rmod",     "getnewargs", NULL};
+    if (name.n < 5 || !mica__str_starts(name, "__") || !mica__str_ends(name, "__")) return false;
+    mica__str core = {name.p + 2, name.n - 4};
+    for (const char *const *n = of_all; *n; n++)
+        if (mica__str_is(core, *n)) return true;
+    if (o.kind == JV_STR || mica__jv_is_seq(o) || o.kind == JV_DICT || o.kind == JV_BYTES) {
+        for (const char *const *n = of_containers; *n; n++)
+            if (mica__str_is(core, *n)) return true;
+        return false;
+    }
+    return o.kind != JV_UNDEFINED && o.kind != JV_NONE;
 }
 
 static bool is_mutator(mica__jv object, mica__str name)
@@ -82,7 +99,7 @@ static mica__jv python_attr(mica__jin *j, mica__jv o, mica__jv name)
         bool is_private = n.n && n.p[0] == '_';
         return found.kind == JV_MISSING ? found : is_private ? mica__jv_unsafe(j, o, name) : found;
     }
-    if (is_dunder(n) || is_mutator(o, n)) return mica__jv_unsafe(j, o, name);
+    if (is_dunder(o, n) || is_mutator(o, n)) return mica__jv_unsafe(j, o, name);
     mica__jv v = value_attr(j, o, n);
     if (v.kind != JV_MISSING) return v;
     const mica__jbuiltin *method = mica__jmethod_find(o, n);
@@ -124,7 +141,8 @@ static mica__jv python_item(mica__jin *j, mica__jv o, mica__jv key)
 
 mica__jv mica__jv_attr(mica__jin *j, mica__jv object, mica__jv name)
 {
-    if (object.kind == JV_UNDEFINED && !is_dunder(mica__jv_text(name))) return mica__jv_use_undefined(j, object);
+    if (object.kind == JV_UNDEFINED && !is_dunder(object, mica__jv_text(name)))
+        return mica__jv_use_undefined(j, object);
     mica__jv v = python_attr(j, object, name);
     if (v.kind == JV_MISSING) v = python_item(j, object, name);
     return v.kind == JV_MISSING ? mica__jv_undefined_attr(j, object, name) : v;

@@ -458,6 +458,16 @@ static mica__jv new_macro(mica__jin *j, mica__jact *act, const mica__jfunction *
     return (mica__jv){.kind = JV_MACRO, .u.macro = m};
 }
 
+/* A block sees the template's own variables only, unless it is scoped. */
+static mica__jflow exec_block(mica__jin *j, mica__jact *act, const mica__jast *n)
+{
+    while (!n->op && act->outer) act = act->outer;
+    mica__jv block = new_macro(j, act, n->function);
+    if (block.kind == JV_ERROR) return JF_ERROR;
+    mica__jv text = mica__jin_call(j, block, &(mica__jargs){0});
+    return text.kind != JV_ERROR && write_text(j, mica__jv_text(text)) ? JF_NEXT : JF_ERROR;
+}
+
 static mica__jflow exec_call_block(mica__jin *j, mica__jact *act, const mica__jast *n)
 {
     mica__jv caller = new_macro(j, act, n->function), result;
@@ -520,6 +530,8 @@ static mica__jflow exec_one(mica__jin *j, mica__jact *act, const mica__jast *n)
         return v.kind != JV_ERROR && mica__jin_assign(j, act, n->a, v) ? JF_NEXT : JF_ERROR;
     case JA_CALL_BLOCK:
         return exec_call_block(j, act, n);
+    case JA_BLOCK:
+        return exec_block(j, act, n);
     case JA_FILTER_BLOCK:
         return exec_filter_block(j, act, n);
     case JA_WITH:

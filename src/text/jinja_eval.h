@@ -100,10 +100,11 @@ bool mica__jv_is_iterable(mica__jv v);
 bool mica__jv_collect(mica__jin *j, mica__jv v, mica__jitems *out); /* list(v) */
 mica__jv mica__jv_reversed(mica__jin *j, mica__jv v);               /* JV_MISSING if it has no order to reverse */
 
-/* ---- text forms (jinja_repr.c, jinja_json.c, jinja_format.c) ---- */
+/* ---- text forms (jinja_repr.c, jinja_pprint.c, jinja_json.c, jinja_format.c, jinja_number.c) ---- */
 
 mica__jv mica__jv_to_str(mica__jin *j, mica__jv v);   /* str(v): a plain str */
 mica__jv mica__jv_soft_str(mica__jin *j, mica__jv v); /* the same, but Markup stays Markup */
+mica__jv mica__jv_pprint(mica__jin *j, mica__jv v);
 mica__jv mica__jv_repr(mica__jin *j, mica__jv v);
 void mica__jtext_str(mica__jtext *t, mica__jv v);
 void mica__jtext_repr(mica__jtext *t, mica__jv v);

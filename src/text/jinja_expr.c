@@ -363,7 +363,7 @@ static mica__jv parse_dotted_name(mica__jparser *p)
         mica__buf_append_str(&name, p->token.text);
         mica__jparser_advance(p);
     }
-    if (name.failed) mica__jparser_fail(p, "the name of a filter or test is too long");
+    if (name.failed && !p->status) p->status = mica__buf_status(&name, p->err, "the name of a filter or test");
     mica__jv v = p->status ? JV_ERR : mica__jparser_str(p, mica__buf_str(&name));
     mica__buf_release(&name);
     return v;
@@ -553,15 +553,13 @@ static mica__jast *parse_dict(mica__jparser *p)
     return sequence(p, JA_DICT, line, list);
 }
 
-static bool tuple_ends(const mica__jparser *p, const char *stop)
+static bool tuple_ends(const mica__jparser *p)
 {
-    return p->token.kind == JT_PRINT_END || p->token.kind == JT_BLOCK_END || mica__jparser_is_op(p, ')') ||
-           (stop && mica__jparser_is_name(p, stop));
+    return p->token.kind == JT_PRINT_END || p->token.kind == JT_BLOCK_END || mica__jparser_is_op(p, ')');
 }
 
 typedef struct tuple_mode {
     bool is_target, with_namespace, with_condition, in_parentheses;
-    const char *stop;
 } tuple_mode;
 
 static mica__jast *parse_element(mica__jparser *p, tuple_mode mode)
@@ -582,7 +580,7 @@ static mica__jast *tuple(mica__jparser *p, tuple_mode mode)
     bool is_tuple = false;
     for (;;) {
         if (list.n && !mica__jparser_expect_op(p, ',')) return NULL;
-        if (tuple_ends(p, mode.stop)) break;
+        if (tuple_ends(p)) break;
         if (!mica__jnodes_add(p, &list, parse_element(p, mode))) return NULL;
         if (!mica__jparser_is_op(p, ',')) break;
         is_tuple = true;
@@ -595,9 +593,9 @@ static mica__jast *tuple(mica__jparser *p, tuple_mode mode)
     return sequence(p, JA_TUPLE, line, list);
 }
 
-mica__jast *mica__jparse_tuple(mica__jparser *p, bool with_condition, const char *stop)
+mica__jast *mica__jparse_tuple(mica__jparser *p, bool with_condition)
 {
-    return tuple(p, (tuple_mode){.with_condition = with_condition, .stop = stop});
+    return tuple(p, (tuple_mode){.with_condition = with_condition});
 }
 
 static mica__jast *parse_primary(mica__jparser *p, bool with_namespace)
@@ -639,10 +637,10 @@ static bool can_assign(mica__jparser *p, const mica__jast *node)
     return true;
 }
 
-mica__jast *mica__jparse_target(mica__jparser *p, bool with_namespace, const char *stop)
+mica__jast *mica__jparse_target(mica__jparser *p, bool with_namespace)
 {
-    mica__jast *node = tuple(
-        p, (tuple_mode){.is_target = true, .with_namespace = with_namespace, .with_condition = true, .stop = stop});
+    mica__jast *node =
+        tuple(p, (tuple_mode){.is_target = true, .with_namespace = with_namespace, .with_condition = true});
     return node && can_assign(p, node) ? node : NULL;
 }
 

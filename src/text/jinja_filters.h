@@ -15,6 +15,9 @@ mica__jv mica__jstr_pad(mica__jin *j, mica__jv self, int64_t width, uint32_t fil
 bool mica__jstr_lines(mica__jin *j, mica__jv self, bool keep_ends, mica__jitems *list);
 const mica__jbuiltin *mica__jstr_method(mica__jv self, mica__str name);
 
+mica__jv mica__jstr_wrap(mica__jin *j, mica__jv text, int64_t width, bool break_long, bool on_hyphens,
+                         mica__str separator);
+
 /* HTML (jinja_html.c) */
 mica__jv mica__jstr_unescape(mica__jin *j, mica__jv self);
 mica__jv mica__jstr_striptags(mica__jin *j, mica__jv self);

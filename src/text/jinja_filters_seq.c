@@ -57,17 +57,15 @@ static mica__jv fold(mica__jin *j, mica__jv v, bool case_sensitive)
     return v.kind == JV_STR && !case_sensitive ? mica__jstr_lower(j, v) : v;
 }
 
-/* The key that sorting by `attribute` (a path, or several separated by commas) compares. */
+/* The key that sorting by `attribute` (a path, or several separated by commas) compares: a list, also of one. */
 static mica__jv sort_key(mica__jin *j, mica__jv item, mica__jv attribute, bool case_sensitive)
 {
-    if (attribute.kind != JV_STR || !memchr(attribute.u.str->p, ',', attribute.u.str->n))
-        return fold(j, get_path(j, item, attribute, JV_NO_VALUE), case_sensitive);
-    mica__str s = mica__jv_text(attribute);
+    mica__str s = attribute.kind == JV_STR ? mica__jv_text(attribute) : (mica__str){0};
     mica__jitems keys = {0};
     for (bool more = true; more;) {
-        const char *comma = memchr(s.p, ',', s.n);
+        const char *comma = s.n ? memchr(s.p, ',', s.n) : NULL;
         size_t n = comma ? (size_t)(comma - s.p) : s.n;
-        mica__jv path = mica__jv_borrow(j, s.p, n);
+        mica__jv path = attribute.kind == JV_STR ? mica__jv_borrow(j, s.p, n) : attribute;
         mica__jv key = path.kind == JV_ERROR ? path : fold(j, get_path(j, item, path, JV_NO_VALUE), case_sensitive);
         if (key.kind == JV_ERROR || !mica__jitems_add(j, &keys, key)) return JV_ERR;
         more = comma != NULL;
@@ -515,7 +513,7 @@ static int next_batch(mica__jin *j, mica__jiter *it, mica__jv *out)
     mica__jiter *source = source_of(j, it);
     mica__jitems items = {0};
     if (!source) return -1;
-    while (s->count <= 0 ? items.n < 1 || s->count < 0 : (int64_t)items.n < s->count) {
+    while (s->count < 1 || (int64_t)items.n < s->count) {
         mica__jv item;
         int got = mica__jiter_next(j, source, &item);
         if (got < 0 || (got && !mica__jitems_add(j, &items, item))) return -1;

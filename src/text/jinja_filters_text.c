@@ -171,148 +171,19 @@ FILTER(filter_truncate)
     return mica__jv_markup(mica__jv_concat(j, cut, end), v.sub);
 }
 
-/* ---- wordwrap ---- */
-
-/* The next chunk of a line: white space, or a word, or a word's part up to and with a hyphen between letters. */
-static size_t chunk(mica__str s, bool on_hyphens)
-{
-    mica__str rest = s, end = s;
-    uint32_t c, before = 0, before2 = 0;
-    bool is_space = false;
-    for (bool first = true; mica__py_next(&rest, &c); first = false) {
-        bool space = c < 0x80 && c && strchr(" \t\n\v\f\r", (int)c);
-        if (first) is_space = space;
-        if (space != is_space) break;
-        end = rest;
-        if (on_hyphens && !space && c == '-' && mica__py_is_alpha(before) &&
-            (mica__py_is_alnum(before2) || before2 == '_')) {
-            mica__str ahead = rest;
-            uint32_t next = 0, next2 = 0;
-            mica__py_next(&ahead, &next);
-            mica__py_next(&ahead, &next2);
-            if (mica__py_is_alpha(next) && (mica__py_is_alpha(next2) || next2 == '-')) break;
-        }
-        before2 = before;
-        before = c;
-    }
-    return s.n - end.n;
-}
-
-static size_t chars_in(mica__str s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
-    return n;
-}
-
-/* The first `count` characters of s. */
-static mica__str first_chars(mica__str s, size_t count)
-{
-    mica__str rest = s;
-    uint32_t c;
-    while (count-- && mica__py_next(&rest, &c)) {}
-    return (mica__str){s.p, s.n - rest.n};
-}
-
-typedef struct wrap {
-    mica__jtext out;
-    mica__str separator;
-    size_t width, fill; /* characters in the current line */
-    mica__str gap;      /* white space held back until a word follows it */
-    bool any_line, break_long, on_hyphens;
-} wrap;
-
-static void wrap_break(wrap *w)
-{
-    mica__jtext_add_str(&w->out, w->separator);
-    w->fill = 0;
-    w->gap = (mica__str){0};
-}
-
-static void wrap_word(wrap *w, mica__str word)
-{
-    size_t n = chars_in(word), gap = w->fill ? chars_in(w->gap) : w->any_line ? 0 : chars_in(w->gap);
-    if (w->fill + gap + n > w->width && w->fill + gap > 0 && n <= w->width) {
-        wrap_break(w);
-        gap = 0;
-        w->any_line = true;
-    }
-    while (n > w->width && w->break_long &&
-           !w->out.failed) { /* longer than any line: filled into the space that is left */
-        size_t room = w->width > w->fill + gap ? w->width - w->fill - gap : 0;
-        if (room == 0) {
-            wrap_break(w);
-            w->any_line = true;
-            gap = 0;
-            room = w->width ? w->width : 1;
-        }
-        mica__str part = first_chars(word, room);
-        if (w->on_hyphens) {
-            mica__str head = part;
-            while (head.n && head.p[head.n - 1] != '-') head.n--;
-            bool only_hyphens = true;
-            for (size_t i = 0; i + 1 < head.n; i++) only_hyphens &= head.p[i] == '-';
-            if (head.n > 1 && !only_hyphens && part.n < word.n) part = head;
-        }
-        mica__jtext_add_str(&w->out, w->gap);
-        w->gap = (mica__str){0};
-        mica__jtext_add_str(&w->out, part);
-        word.p += part.n;
-        word.n -= part.n;
-        n = chars_in(word);
-        w->fill += gap + chars_in(part);
-        gap = 0;
-        if (n) {
-            wrap_break(w);
-            w->any_line = true;
-        }
-    }
-    if (!word.n) return;
-    if (w->fill && w->fill + gap + n > w->width) {
-        wrap_break(w);
-        w->any_line = true;
-        gap = 0;
-    }
-    mica__jtext_add_str(&w->out, w->gap);
-    w->gap = (mica__str){0};
-    mica__jtext_add_str(&w->out, word);
-    w->fill += gap + n;
-}
-
 FILTER(filter_wordwrap)
 {
     UNUSED;
     int64_t width = 79;
-    wrap w = {.out = {.j = j}, .separator = MICA_STR("\n"), .break_long = true, .on_hyphens = true};
-    if (!mica__jarg_int(j, a[0], &width) || !mica__jarg_bool(j, a[1], &w.break_long) ||
-        !mica__jarg_bool(j, a[3], &w.on_hyphens))
+    bool break_long = true, on_hyphens = true;
+    mica__str separator = MICA_STR("\n");
+    if (!mica__jarg_int(j, a[0], &width) || !mica__jarg_bool(j, a[1], &break_long) ||
+        !mica__jarg_bool(j, a[3], &on_hyphens))
         return JV_ERR;
-    if (given(a[2]) && !mica__jarg_text(j, a[2], &w.separator)) return JV_ERR;
+    if (given(a[2]) && !mica__jarg_text(j, a[2], &separator)) return JV_ERR;
     if (v.kind == JV_UNDEFINED) return mica__jv_use_undefined(j, v);
     if (v.kind != JV_STR) return mica__jin_raise(j, "'%s' object has no attribute 'splitlines'", mica__jv_type_name(v));
-    mica__jitems lines = {0};
-    if (!mica__jstr_lines(j, v, false, &lines)) return JV_ERR;
-    if (width <= 0 && v.u.str->n) return mica__jin_raise(j, "invalid width %lld (must be > 0)", (long long)width);
-    w.width = (size_t)width;
-    for (size_t i = 0; i < lines.n && !w.out.failed; i++) {
-        mica__str s = mica__jv_text(lines.items[i]);
-        if (i) mica__jtext_add_str(&w.out, w.separator);
-        w.fill = 0;
-        w.gap = (mica__str){0};
-        w.any_line = false;
-        if (!mica__jin_spend(j, s.n / 8)) return JV_ERR;
-        while (s.n && !w.out.failed) {
-            mica__str part = {s.p, chunk(s, w.on_hyphens)};
-            s.p += part.n;
-            s.n -= part.n;
-            if (strchr(" \t\n\v\f\r", part.p[0]) && part.p[0]) {
-                w.gap = part;
-            } else {
-                wrap_word(&w, part);
-            }
-        }
-    }
-    return mica__jtext_value(&w.out);
+    return mica__jstr_wrap(j, v, width, break_long, on_hyphens, separator);
 }
 
 FILTER(filter_wordcount)
@@ -605,6 +476,12 @@ FILTER(filter_xmlattr)
     return mica__jv_markup(mica__jtext_value(&t), j->autoescape);
 }
 
+FILTER(filter_pprint)
+{
+    UNUSED;
+    return mica__jv_pprint(j, v);
+}
+
 FILTER(filter_striptags)
 {
     UNUSED;
@@ -662,6 +539,7 @@ const mica__jbuiltin mica__jfilters_text[] = {
     {"indent", "width=,first=,blank=", filter_indent, false},
     {"int", "default=,base=", filter_int, false},
     {"lower", "", filter_lower, false},
+    {"pprint", "", filter_pprint, false},
     {"replace", "old,new,count=", filter_replace, false},
     {"round", "precision=,method=", filter_round, false},
     {"safe", "", filter_safe, false},

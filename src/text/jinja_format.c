@@ -26,7 +26,7 @@ static const char *magnitude(int64_t v, int base, bool is_upper, char buf[80])
 typedef struct spec {
     uint32_t fill;
     char align, sign, grouping, type; /* 0: not given */
-    bool alternate, zero;
+    bool alternate, zero, no_negative_zero, has_fill;
     int64_t width, precision; /* -1: not given */
 } spec;
 
@@ -58,6 +58,7 @@ static bool parse_spec(mica__jin *j, mica__str s, spec *out)
         mica__str after = rest;
         if (mica__py_next(&after, &second) && is_align(second)) {
             out->fill = first;
+            out->has_fill = true;
             out->align = (char)second;
             s = after;
         } else if (is_align(first)) {
@@ -66,7 +67,7 @@ static bool parse_spec(mica__jin *j, mica__str s, spec *out)
         }
     }
     out->sign = take_one_of(&s, "+- ");
-    take_one_of(&s, "z");
+    out->no_negative_zero = take_one_of(&s, "z") != 0;
     out->alternate = take_one_of(&s, "#") != 0;
     out->zero = take_one_of(&s, "0") != 0;
     if (!spec_number(j, &s, &out->width)) return false;
@@ -80,6 +81,7 @@ static bool parse_spec(mica__jin *j, mica__str s, spec *out)
         out->type = s.p[0];
         s.n = 0;
     }
+    if (out->zero && !out->has_fill) out->fill = '0';
     if (s.n) return mica__jin_raise(j, "Invalid format specifier '%s'", MICA_QUOTED_STR(whole)), false;
     return true;
 }
@@ -99,8 +101,10 @@ static mica__jv format_text(mica__jin *j, mica__jv v, const spec *f)
     if (f->grouping) return mica__jin_raise(j, "Cannot specify '%c' with 's'.", f->grouping);
     if (f->precision >= 0) v = mica__jv_slice(j, v, JV_NULL, mica__jv_int(f->precision), JV_NULL);
     JV_TRY(v);
-    uint32_t fill = f->zero && !f->align ? '0' : f->fill;
-    return mica__jstr_pad(j, mica__jv_markup(v, false), f->width, fill, f->align == '>' ? -1 : f->align == '^' ? 0 : 1);
+    return mica__jstr_pad(j, mica__jv_markup(v, false), f->width, f->fill,
+                          f->align == '>'   ? -1
+                          : f->align == '^' ? 0
+                                            : 1);
 }
 
 /* Writes `digits` with separators every `every` digits, filled up with zeros to at least `width` characters in all. */
@@ -132,7 +136,7 @@ static mica__jv format_number(mica__jin *j, const spec *f, bool negative, const 
     char sign = negative ? '-' : f->sign == '+' || f->sign == ' ' ? f->sign : 0;
     size_t extra = (sign != 0) + strlen(prefix) + tail.n;
     char align = f->align ? f->align : f->zero ? '=' : '>';
-    uint32_t fill = f->zero && !f->align ? '0' : f->fill;
+    uint32_t fill = f->fill;
     bool zeros = align == '=' && fill == '0';
     add_grouped(&body, digits, f->grouping, every, zeros ? f->width - (int64_t)extra : 0);
     mica__jv number = mica__jtext_value(&body);
@@ -161,6 +165,8 @@ static mica__jv format_int(mica__jin *j, mica__jv v, const spec *f)
     }
     if (!strchr("bcdnoxX", type)) return bad_code(j, type, v);
     if (f->precision >= 0) return mica__jin_raise(j, "Precision not allowed in integer format specifier");
+    if (f->no_negative_zero)
+        return mica__jin_raise(j, "Negative zero coercion (z) not allowed in integer format specifier");
     if (v.kind == JV_BIG) {
         if (type != 'd' && type != 'n') return mica__jin_fail(j, MICA_LIMIT, "integer beyond 64 bits");
         bool negative = v.u.str->p[0] == '-';
@@ -226,7 +232,12 @@ static mica__jv format_float(mica__jin *j, mica__jv v, const spec *f)
         tail = (mica__str){with.u.str->p + whole, with.u.str->n - whole};
         s.p = with.u.str->p;
     }
-    return format_number(j, f, signbit(v.u.f) && !isnan(v.u.f), "", (mica__str){s.p, whole}, tail, 3);
+    bool negative = signbit(v.u.f) && !isnan(v.u.f);
+    if (negative && f->no_negative_zero && isfinite(v.u.f)) {
+        negative = false;
+        for (size_t i = 0; i < s.n && s.p[i] != 'e' && s.p[i] != 'E'; i++) negative |= s.p[i] >= '1' && s.p[i] <= '9';
+    }
+    return format_number(j, f, negative, "", (mica__str){s.p, whole}, tail, 3);
 }
 
 mica__jv mica__jv_format_spec(mica__jin *j, mica__jv v, mica__str text)
@@ -341,6 +352,7 @@ static mica__jv percent_text(percent *p, mica__jv v, spec *f, char type)
     }
     JV_TRY(v);
     f->zero = f->alternate = false;
+    f->fill = ' ';
     f->sign = 0;
     if (!f->align) f->align = '>';
     return format_text(j, v, f);
@@ -351,6 +363,7 @@ static bool convert(percent *p, mica__str *s)
 {
     spec f = {.fill = ' ', .width = -1, .precision = -1};
     mica__jv value = JV_NO_VALUE;
+    bool is_bare = s->n && s->p[0] == '%';
     if (s->n && s->p[0] == '(') {
         size_t depth = 1, k = 1;
         while (k < s->n && depth) depth += (s->p[k] == '(') - (s->p[k] == ')'), k++;
@@ -379,14 +392,15 @@ static bool convert(percent *p, mica__str *s)
     }
     take_one_of(s, "hlL");
     if (left) f.align = '<', f.zero = false;
+    if (f.zero) f.fill = '0';
     if (!s->n) return mica__jin_raise(p->j, "incomplete format"), false;
     char type = s->p[0];
     s->p++, s->n--;
-    if (type == '%') return mica__jtext_add(&p->out, "%", 1), true;
-    if (!type || !strchr("diouxXeEfFgGcrsa", type))
-        return mica__jin_raise(p->j, "unsupported format character '%s'", MICA_QUOTED(&type, 1)), false;
+    if (type == '%' && is_bare) return mica__jtext_add(&p->out, "%", 1), true;
     if (value.kind == JV_MISSING) value = next_value(p);
     if (value.kind == JV_ERROR) return false;
+    if (!type || !strchr("diouxXeEfFgGcrsa", type))
+        return mica__jin_raise(p->j, "unsupported format character '%s'", MICA_QUOTED(&type, 1)), false;
     mica__jv text = strchr("crsa", type) ? percent_text(p, value, &f, type) : percent_number_value(p, value, &f, type);
     if (text.kind == JV_ERROR) return false;
     mica__jtext_add_str(&p->out, mica__jv_text(text));

@@ -136,20 +136,28 @@ FUNCTION(global_strftime_now)
     return mica__jarg_text(j, a[0], &format) ? mica__jin_strftime(j, format) : JV_ERR;
 }
 
+FUNCTION(global_self) { return UNUSED, mica__jin_raise(j, "'TemplateReference' object is not callable"); }
+
+static const struct {
+    const char *name;
+    mica__jbuiltin builtin;
+} globals[] = {
+    {"range", {"range", "/start,stop=,step=", global_range, false}},
+    {"dict", {"dict", "*", global_dict, true}},
+    {"lipsum", {"generate_lorem_ipsum", "*", global_lipsum, false}},
+    {"cycler", {"jinja2.utils.Cycler", "*", global_cycler, true}},
+    {"joiner", {"jinja2.utils.Joiner", "sep=", global_joiner, true}},
+    {"namespace", {"jinja2.utils.Namespace", "*", global_namespace, true}},
+    {"self", {"self", "*", global_self, false}}, /* the template itself; it has nothing to offer */
+    {"raise_exception", {"raise_exception", "message", global_raise_exception, false}},
+    {"strftime_now", {"strftime_now", "format", global_strftime_now, false}},
+};
+
 const mica__jbuiltin *mica__jglobal_find(mica__str name)
 {
-    static const mica__jbuiltin globals[] = {
-        {"range", "/start,stop=,step=", global_range, false},
-        {"dict", "*", global_dict, true},
-        {"lipsum", "*", global_lipsum, false},
-        {"cycler", "*", global_cycler, true},
-        {"joiner", "sep=", global_joiner, true},
-        {"namespace", "*", global_namespace, true},
-        {"raise_exception", "message", global_raise_exception, false},
-        {"strftime_now", "format", global_strftime_now, false},
-        {0},
-    };
-    return mica__jbuiltin_in(globals, name);
+    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
+        if (mica__str_is(name, globals[i].name)) return &globals[i].builtin;
+    return NULL;
 }
 
 /* ---- methods ---- */

@@ -1,6 +1,7 @@
 /* text/jinja_html.c: the filters striptags and urlize, and Markup's unescape. */
 #include "jinja_filters.h"
 #include "jinja_unicode.h"
+#include <strings.h>
 
 /* ---- entities ---- */
 
@@ -107,62 +108,113 @@ static size_t count_of(mica__str s, const char *z)
     return n;
 }
 
-static bool domain_char(uint32_t c) { return mica__py_is_alnum(c) || c == '-' || c == '_'; }
+static bool is_label_char(uint32_t c) { return mica__py_is_alnum(c) || c == '_' || c == '%' || c == '-'; }
+static bool is_word_char(uint32_t c) { return mica__py_is_alnum(c) || c == '_'; }
 
-/* name.name.tld, from the start of s; returns its length in bytes or 0. */
-static size_t domain(mica__str s, bool any_end)
+/* Characters (not bytes) at the start of s that pass; *bytes: how long they are. */
+static size_t run_of(mica__str s, bool (*test)(uint32_t), size_t *bytes)
 {
-    static const char *const tlds[] = {"com", "net", "int", "edu", "gov", "org", "info", "mil", NULL};
-    size_t i = 0, label = 0, best = 0;
-    while (i < s.n) {
-        mica__str rest = {s.p + i, s.n - i};
-        uint32_t c;
-        mica__py_next(&rest, &c);
-        if (c == '.' && i > label) {
-            label = i + 1;
-        } else if (!domain_char(c)) {
-            break;
-        }
-        i = s.n - rest.n;
-        mica__str last = {s.p + label, i - label};
-        if (!label) continue;
-        for (const char *const *t = tlds; !any_end && *t; t++)
-            if (mica__str_is(last, *t)) best = i;
-        if (any_end && last.n >= 2) best = i;
-    }
-    return best;
+    mica__str rest = s;
+    size_t n = 0;
+    *bytes = 0;
+    for (uint32_t c; mica__py_next(&rest, &c) && test(c); n++) *bytes = s.n - rest.n;
+    return n;
 }
 
-/* A web address: a scheme or www. with a host, or a bare domain under one of the old top levels. */
+static bool is_letter(char c) { return (c | 32) >= 'a' && (c | 32) <= 'z'; }
+
+/* After the host: a port, then a path, query or fragment, or nothing. */
+static bool ends_url(mica__str s)
+{
+    if (s.n && s.p[0] == ':') {
+        size_t k = 1;
+        while (k < s.n && k < 6 && s.p[k] >= '0' && s.p[k] <= '9') k++;
+        if (k > 1) s.p += k, s.n -= k;
+    }
+    return !s.n || s.p[0] == '/' || s.p[0] == '?' || s.p[0] == '#';
+}
+
+/* A last label of 2 to 63 letters (or xn--...), with what may follow it. */
+static bool ends_in_tld(mica__str s)
+{
+    size_t k = 0, bytes;
+    if (has_prefix(s, "xn--")) {
+        size_t n = run_of((mica__str){s.p + 4, s.n - 4}, is_label_char, &bytes);
+        if (n >= 2 && n <= 59 && ends_url((mica__str){s.p + 4 + bytes, s.n - 4 - bytes})) return true;
+    }
+    while (k < s.n && k < 63 && is_letter(s.p[k])) k++;
+    return k >= 2 && ends_url((mica__str){s.p + k, s.n - k});
+}
+
+static bool is_ip4(mica__str s)
+{
+    for (int part = 0; part < 4; part++) {
+        size_t k = 0;
+        if (part && (!s.n || s.p[0] != '.')) return false;
+        if (part) s.p++, s.n--;
+        while (k < s.n && k < 3 && s.p[k] >= '0' && s.p[k] <= '9') k++;
+        if (!k) return false;
+        s.p += k, s.n -= k;
+    }
+    return ends_url(s);
+}
+
+/* Host behind a scheme or "www.": labels with dots between them and a last label of letters, or only that. */
+static bool is_host(mica__str s)
+{
+    for (;;) {
+        size_t bytes;
+        if (ends_in_tld(s)) return true;
+        if (!run_of(s, is_label_char, &bytes) || bytes >= s.n || s.p[bytes] != '.') return false;
+        s.p += bytes + 1, s.n -= bytes + 1;
+    }
+}
+
+/* A bare domain: labels of 2 to 63 characters below one of the old top levels. */
+static bool is_bare_domain(mica__str s)
+{
+    static const char *const tlds[] = {"com", "net", "int", "edu", "gov", "org", "info", "mil"};
+    for (bool any = false;; any = true) {
+        size_t bytes, n = run_of(s, is_label_char, &bytes);
+        for (size_t i = 0; any && i < sizeof tlds / sizeof *tlds; i++) {
+            size_t k = strlen(tlds[i]);
+            if (k <= s.n && strncasecmp(s.p, tlds[i], k) == 0 && ends_url((mica__str){s.p + k, s.n - k})) return true;
+        }
+        if (n < 2 || n > 63 || bytes >= s.n || s.p[bytes] != '.') return false;
+        s.p += bytes + 1, s.n -= bytes + 1;
+    }
+}
+
 static bool is_url(mica__str s)
 {
-    bool scheme = has_prefix(s, "https://") || has_prefix(s, "http://"), www = has_prefix(s, "www.");
-    size_t skip = scheme ? (s.p[4] == 's' ? 8 : 7) : www ? 4 : 0;
-    mica__str host = {s.p + skip, s.n - skip};
-    if (scheme && has_prefix(host, "localhost"))
-        host.p += 9, host.n -= 9;
-    else {
-        size_t n = domain(host, scheme || www);
-        if (!n) return false;
-        host.p += n, host.n -= n;
+    size_t scheme = s.n > 8 && strncasecmp(s.p, "https://", 8) == 0  ? 8
+                    : s.n > 7 && strncasecmp(s.p, "http://", 7) == 0 ? 7
+                                                                     : 0;
+    if (scheme) {
+        mica__str host = {s.p + scheme, s.n - scheme};
+        return is_host(host) || is_ip4(host);
     }
-    if (host.n && host.p[0] == ':') {
-        size_t k = 1;
-        while (k < host.n && k < 6 && host.p[k] >= '0' && host.p[k] <= '9') k++;
-        if (k == 1) return false;
-        host.p += k, host.n -= k;
-    }
-    return !host.n || host.p[0] == '/' || host.p[0] == '?' || host.p[0] == '#';
+    if (s.n > 4 && strncasecmp(s.p, "www.", 4) == 0 && is_host((mica__str){s.p + 4, s.n - 4})) return true;
+    return is_bare_domain(s);
 }
 
+static bool is_mail_host_char(uint32_t c) { return is_word_char(c) || c == '.' || c == '-'; }
+
+/* something@host.name */
 static bool is_email(mica__str s)
 {
-    const char *at = memchr(s.p, '@', s.n);
+    const char *at = memrchr(s.p, '@', s.n);
     if (!at || at == s.p) return false;
     mica__str host = {at + 1, s.n - (size_t)(at + 1 - s.p)};
-    for (mica__str local = {s.p, (size_t)(at - s.p)}; local.n; local.p++, local.n--)
-        if (mica__py_is_space((unsigned char)*local.p)) return false;
-    return host.n && domain(host, true) == host.n;
+    const char *dot = memrchr(host.p, '.', host.n);
+    if (!dot || dot == host.p) return false;
+    mica__str last = {dot + 1, host.n - (size_t)(dot + 1 - host.p)}, rest = host;
+    size_t bytes;
+    uint32_t c;
+    mica__py_next(&rest, &c);
+    if (!is_word_char(c) || !last.n || !run_of(last, is_word_char, &bytes) || bytes != last.n) return false;
+    run_of(host, is_mail_host_char, &bytes);
+    return bytes == host.n;
 }
 
 typedef struct linker {

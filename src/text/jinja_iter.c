@@ -51,7 +51,7 @@ static int next_in_str(mica__jin *j, mica__jiter *it, mica__jv *out)
     const char *from = rest.p;
     uint32_t c;
     if (!mica__py_next(&rest, &c)) return 0;
-    *out = mica__jv_markup(mica__jv_borrow(j, from, (size_t)(rest.p - from)), it->source.sub);
+    *out = mica__jv_borrow(j, from, (size_t)(rest.p - from)); /* a plain str, also from Markup */
     it->at += (size_t)(rest.p - from);
     return out->kind == JV_ERROR ? -1 : 1;
 }

@@ -223,8 +223,7 @@ static bool parse_body(mica__jparser *p, const char *const *ends, open_tag open,
         } else if (p->token.kind == JT_PRINT_BEGIN) {
             mica__jparser_advance(p);
             mica__jnodes one = {0};
-            if (mica__jnodes_add(p, &one, mica__jparse_tuple(p, true, NULL)) &&
-                (node = mica__jast_new(p, JA_PRINT, line))) {
+            if (mica__jnodes_add(p, &one, mica__jparse_tuple(p, true)) && (node = mica__jast_new(p, JA_PRINT, line))) {
                 node->body = (mica__jbody){one.items, 1};
                 node = mica__jast_done(p, node);
             }
@@ -260,9 +259,9 @@ static bool parse_whole_block(mica__jparser *p, const char *end, open_tag open, 
 static mica__jast *parse_set(mica__jparser *p, uint32_t line)
 {
     mica__jast *node = mica__jast_new(p, JA_SET, line);
-    if (!node || !(node->a = mica__jparse_target(p, true, NULL))) return NULL;
+    if (!node || !(node->a = mica__jparse_target(p, true))) return NULL;
     if (mica__jparser_skip_op(p, '=')) {
-        if (!(node->b = mica__jparse_tuple(p, true, NULL))) return NULL;
+        if (!(node->b = mica__jparse_tuple(p, true))) return NULL;
         return mica__jast_done(p, node);
     }
     node->kind = JA_SET_BLOCK;
@@ -278,7 +277,7 @@ static mica__jast *parse_if(mica__jparser *p, uint32_t line)
     mica__jast *first = mica__jast_new(p, JA_IF, line), *node = first;
     if (!first) return NULL;
     for (;;) {
-        if (!(node->a = mica__jparse_tuple(p, false, NULL)) || !parse_block(p, ends, open, &node->body)) return NULL;
+        if (!(node->a = mica__jparse_tuple(p, false)) || !parse_block(p, ends, open, &node->body)) return NULL;
         uint32_t next_line = p->token.line;
         if (mica__jparser_skip_name(p, "elif")) {
             mica__jast *next = mica__jast_new(p, JA_IF, next_line);
@@ -311,8 +310,8 @@ static mica__jast *parse_for(mica__jparser *p, uint32_t line)
     mica__jfor *loop = mica__jparser_alloc(p, 1, sizeof *loop);
     if (!node || !loop) return NULL;
     node->loop = loop;
-    if (!(loop->target = mica__jparse_target(p, false, "in")) || !mica__jparser_expect_name(p, "in")) return NULL;
-    if (!(loop->iterable = mica__jparse_tuple(p, false, "recursive"))) return NULL;
+    if (!(loop->target = mica__jparse_target(p, false)) || !mica__jparser_expect_name(p, "in")) return NULL;
+    if (!(loop->iterable = mica__jparse_tuple(p, false))) return NULL;
     if (mica__jparser_skip_name(p, "if") && !(loop->test = mica__jparse_expression(p))) return NULL;
     loop->is_recursive = mica__jparser_skip_name(p, "recursive");
     unsigned outside = p->loops;
@@ -420,7 +419,7 @@ static mica__jast *parse_with(mica__jparser *p, uint32_t line)
     if (!node) return NULL;
     while (p->token.kind != JT_BLOCK_END) {
         if (list.n && !mica__jparser_expect_op(p, ',')) return NULL;
-        if (!mica__jnodes_add(p, &list, mica__jparse_target(p, false, NULL)) || !mica__jparser_expect_op(p, '=') ||
+        if (!mica__jnodes_add(p, &list, mica__jparse_target(p, false)) || !mica__jparser_expect_op(p, '=') ||
             !mica__jnodes_add(p, &list, mica__jparse_expression(p)))
             return NULL;
     }
@@ -457,18 +456,28 @@ static mica__jast *parse_break(mica__jparser *p, uint32_t line, mica__jast_kind 
     return mica__jast_done(p, mica__jast_new(p, kind, line));
 }
 
-/* Tags that need other templates. There are none, so they fail, but only when they are reached; what they enclose is skipped. */
+static mica__jast *parse_named_block(mica__jparser *p, uint32_t line)
+{
+    mica__jast *node = mica__jast_new(p, JA_BLOCK, line);
+    mica__jfunction *f = mica__jparser_alloc(p, 1, sizeof *f);
+    if (!node || !f || !(node->a = mica__jparse_name_target(p))) return NULL;
+    node->function = f;
+    f->name = JV_NULL;
+    node->op = mica__jparser_skip_name(p, "scoped");
+    if (mica__jparser_is_name(p, "required")) return mica__jparser_fail(p, "a required block needs other templates");
+    if (!parse_function_body(p, "endblock", (open_tag){"block", line}, f)) return NULL;
+    if (p->token.kind == JT_NAME && mica__str_eq(p->token.text, mica__jv_text(node->a->value)))
+        mica__jparser_advance(p);
+    return mica__jast_done(p, node);
+}
+
+/* Tags that need other templates. There are none, so they fail, but only when they are reached. */
 static mica__jast *parse_forbidden(mica__jparser *p, uint32_t line, const char *name)
 {
     mica__jast *node = mica__jast_new(p, JA_FORBIDDEN, line);
     if (!node) return NULL;
     node->value = mica__jparser_str(p, mica__str_from(name));
     while (p->token.kind != JT_BLOCK_END && p->token.kind != JT_END && !p->status) mica__jparser_advance(p);
-    if (strcmp(name, "block") == 0) {
-        mica__jbody skipped;
-        if (!parse_whole_block(p, "endblock", (open_tag){"block", line}, &skipped)) return NULL;
-        if (p->token.kind == JT_NAME) mica__jparser_advance(p);
-    }
     return mica__jast_done(p, node);
 }
 
@@ -486,8 +495,9 @@ static mica__jast *statement_of(mica__jparser *p, mica__str tag, uint32_t line)
                 {"filter", parse_filter_block},
                 {"print", parse_print},
                 {"generation", parse_generation},
-                {"autoescape", parse_autoescape}};
-    static const char *const forbidden[] = {"include", "import", "from", "extends", "block"};
+                {"autoescape", parse_autoescape},
+                {"block", parse_named_block}};
+    static const char *const forbidden[] = {"include", "import", "from", "extends"};
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++) {
         if (!mica__jparser_skip_name(p, tags[i].tag)) continue;
         return tags[i].parse(p, line);

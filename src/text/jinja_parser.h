@@ -53,11 +53,11 @@ typedef struct mica__jnodes {
 } mica__jnodes;
 bool mica__jnodes_add(mica__jparser *p, mica__jnodes *l, mica__jast *node); /* false for a NULL node */
 
-/* Expressions. `stop`: a name that ends a tuple ("in", "recursive") or NULL. */
+/* Expressions. */
 mica__jast *mica__jparse_expression(mica__jparser *p);
-mica__jast *mica__jparse_tuple(mica__jparser *p, bool with_condition, const char *stop);
+mica__jast *mica__jparse_tuple(mica__jparser *p, bool with_condition);
 mica__jast *mica__jparse_filters(mica__jparser *p, mica__jast *node, bool starts_inline);
-mica__jast *mica__jparse_target(mica__jparser *p, bool with_namespace, const char *stop);
+mica__jast *mica__jparse_target(mica__jparser *p, bool with_namespace);
 mica__jast *mica__jparse_name_target(mica__jparser *p);
 
 #endif

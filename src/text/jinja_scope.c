@@ -48,6 +48,7 @@ typedef struct resolver {
     mica__arena *arena;
     mica__arena scratch;
     mica__map names;
+    symbols *root;
     uint64_t work;
     uint32_t line;
     mica_status status;
@@ -653,6 +654,9 @@ static void bind(resolver *r, frame f, mica__jast *n)
         bind_expr(r, f, n->a);
         bind_function(r, f, n->function);
         break;
+    case JA_BLOCK:
+        bind_function(r, n->op ? f : (frame){r->root, false}, n->function);
+        break;
     case JA_FILTER_BLOCK:
     case JA_WITH:
     case JA_AUTOESCAPE:
@@ -674,6 +678,7 @@ mica_status mica__jscope_resolve(mica__jinja *t, mica_error *err)
     function fn = {0};
     symbols s;
     init_symbols(&r, &s, NULL, &fn);
+    r.root = &s;
     note_body(&r, &s, t->body);
     bind_body(&r, (frame){&s, false}, t->body);
     t->scope = loads_of(&r, &s);

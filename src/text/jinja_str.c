@@ -237,6 +237,12 @@ static int window(mica__jin *j, mica__jv self, mica__jv start, mica__jv end, mic
     return 1;
 }
 
+/* Pays for a search from the right, which may compare everything with everything. */
+static bool spend_search(mica__jin *j, mica__str s, mica__str x, bool last)
+{
+    return mica__jin_spend(j, s.n / 32 + (last && x.n < s.n ? (uint64_t)x.n * (s.n - x.n) / 256 : 0));
+}
+
 static const char *find_last(mica__str s, mica__str x)
 {
     for (size_t i = s.n - x.n + 1; x.n <= s.n && i-- > 0;)
@@ -252,7 +258,7 @@ static int64_t find(mica__jin *j, mica__jv self, mica__jv *a, bool last)
     if (!mica__jarg_text(j, a[0], &x)) return -2;
     int valid = window(j, self, a[1], a[2], &s, &first);
     if (valid <= 0) return valid - 1;
-    if (!mica__jin_spend(j, s.n / 32)) return -2;
+    if (!spend_search(j, s, x, last)) return -2;
     const char *at = last ? find_last(s, x) : x.n ? memmem(s.p, s.n, x.p, x.n) : s.p;
     return at ? (int64_t)(first + count_chars((mica__str){s.p, (size_t)(at - s.p)})) : -1;
 }
@@ -462,6 +468,7 @@ static mica__jv split(mica__jin *j, mica__jv self, mica__jv *a, bool from_right)
         mica__str sep = {0};
         if (!mica__jarg_text(j, a[0], &sep)) return JV_ERR;
         if (!sep.n) return mica__jin_raise(j, "empty separator");
+        if (!spend_search(j, mica__jv_text(self), sep, from_right)) return JV_ERR;
         ok = split_at(j, self, sep, max, from_right, &list);
     }
     if (!ok) return JV_ERR;
@@ -504,7 +511,7 @@ METHOD(str_splitlines)
 static mica__jv partition(mica__jin *j, mica__jv self, mica__jv *a, bool last)
 {
     mica__str s = mica__jv_text(self), sep = {0};
-    if (!mica__jarg_text(j, a[0], &sep) || !mica__jin_spend(j, s.n / 32)) return JV_ERR;
+    if (!mica__jarg_text(j, a[0], &sep) || !spend_search(j, s, sep, last)) return JV_ERR;
     if (!sep.n) return mica__jin_raise(j, "empty separator");
     const char *at = last ? find_last(s, sep) : memmem(s.p, s.n, sep.p, sep.n);
     size_t before = at ? (size_t)(at - s.p) : last ? 0 : s.n;

@@ -1,95 +1,18 @@
-/* Tests of chat templates: the reference renderings, choosing a template, continuing a message, limits, threads, lack of memory.
+/* Tests of chat templates: the reference renderings, choosing a template, continuing a message, threads, lack of memory.
  *
  * The renderings of real templates were made by Transformers with the real Jinja; those in tests/data/templates are always
  * compared, the whole set where MICA_SHARED leads to it. */
-#include "text/chat_template.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/memory.h"
-
 #include <dirent.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <cmocka.h>
 
-#define NOW "2026-01-02T03:04:05"
-
-static const mica_chat_template_options fixed_clock = {.now = NOW};
-
-static mica_chat_template *make(const char *source, const char *special)
-{
-    mica_chat_template *t = NULL;
-    mica_error err = {0};
-    if (mica_chat_template_create(&t, source, strlen(source), special, &err)) fail_msg("%s: %s", source, err.message);
-    return t;
-}
-
-static mica_status render(const mica_chat_template *t, const char *input, const mica_chat_template_options *o,
-                          mica_text *out, mica_error *err)
-{
-    return mica_chat_template_render(t, input, strlen(input), o ? o : &fixed_clock, out, err);
-}
-
-static void check_text(const char *source, const char *input, const char *expected)
-{
-    mica_chat_template *t = make(source, NULL);
-    mica_text out = {0};
-    mica_error err = {0};
-    if (render(t, input, NULL, &out, &err)) fail_msg("%s: %s", source, err.message);
-    assert_string_equal(out.data, expected);
-    mica_text_release(&out);
-    mica_chat_template_free(t);
-}
-
-/* Parses or renders `source` to a failure with this status, and a message that contains `part`. */
-static void check_error(const char *source, const char *input, mica_status status, const char *part)
-{
-    mica_chat_template *t = NULL;
-    mica_text out = {0};
-    mica_error err = {0};
-    mica_status got = mica_chat_template_create(&t, source, strlen(source), NULL, &err);
-    if (!got) got = render(t, input, NULL, &out, &err);
-    if (got != status || !strstr(err.message, part))
-        fail_msg("%.80s: %s '%s', expected %s '%s'", source, mica_status_name(got), err.message,
-                 mica_status_name(status), part);
-    assert_null(out.data);
-    mica_chat_template_free(t);
-}
+#include "failing_allocator.h"
+#include "text/template_helpers.h"
 
 /* ---- reference renderings ---- */
-
-typedef struct document {
-    mica__buf text;
-    mica__json json;
-} document;
-
-static bool read_document(document *d, const char *path)
-{
-    mica_error err = {0};
-    *d = (document){0};
-    if (!mica__path_is_file(path)) return false;
-    if (mica__file_read(&d->text, path, 256u << 20, &err) ||
-        mica__json_parse(&d->json, d->text.p, d->text.n, NULL, &err))
-        fail_msg("%s: %s", path, err.message);
-    return true;
-}
-
-static void release_document(document *d)
-{
-    mica__json_release(&d->json);
-    mica__buf_release(&d->text);
-}
-
-static char *to_json(mica__jval v)
-{
-    mica__buf b = {0};
-    mica__json_write(&b, v);
-    return mica__buf_take(&b);
-}
 
 /* One row: {"text": ...} or {"error": "TemplateError: message"}. The template's own messages must be equal. */
 static void check_row(const mica_chat_template *t, const char *name, mica__jval input, mica__jval row)
@@ -249,14 +172,206 @@ static void test_variables_that_are_always_there(void **state)
                "{\"messages\": []}", "None None False False False");
 }
 
+static void test_committed_references(void **state)
+{
+    size_t rows = 0;
+    (void)state;
+    assert_true(check_folder(MICA_TEST_DATA "/templates", &rows));
+    assert_int_equal(rows, 6 * 19);
+}
+
+/* ---- choosing and continuing ---- */
+
+static void test_named_templates(void **state)
+{
+    const mica__template_source sources[] = {{MICA_STR("default"), MICA_STR("D{{ bos_token }}")},
+                                             {MICA_STR("tool_use"), MICA_STR("T")},
+                                             {MICA_STR("rag"), MICA_STR("{% if %}")}};
+    mica_chat_template *t = NULL;
+    mica_text out = {0};
+    mica_error err = {0};
+    (void)state;
+    assert_int_equal(mica__chat_template_create_named(&t, sources, 3, "{\"bos_token\": \"<s>\"}", &err), MICA_OK);
+    assert_int_equal(render(t, "{\"messages\": []}", NULL, &out, &err), MICA_OK);
+    assert_int_equal(render(t, "{\"messages\": [], \"tools\": []}", NULL, &out, &err), MICA_OK);
+    assert_int_equal(render(t, "{\"messages\": [], \"tools\": null}", NULL, &out, &err), MICA_OK);
+    assert_int_equal(
+        render(t, "{\"messages\": [], \"tools\": []}", &(mica_chat_template_options){.name = "default"}, &out, &err),
+        MICA_OK);
+    assert_string_equal(out.data, "D<s>TD<s>D<s>");
+    assert_int_equal(render(t, "{\"messages\": []}", &(mica_chat_template_options){.name = "rag"}, &out, &err),
+                     MICA_DATA);
+    assert_non_null(strstr(err.message, "line 1"));
+    assert_int_equal(render(t, "{\"messages\": []}", &(mica_chat_template_options){.name = "nope"}, &out, &err),
+                     MICA_NOT_FOUND);
+    mica_chat_template_free(t);
+    assert_int_equal(mica__chat_template_create_named(&t, sources + 1, 2, NULL, &err), MICA_OK);
+    assert_int_equal(render(t, "{\"messages\": []}", NULL, &out, &err), MICA_INVALID);
+    mica_chat_template_free(t);
+    assert_int_equal(mica__chat_template_create_named(&t, sources, 0, NULL, &err), MICA_NOT_FOUND);
+    mica_text_release(&out);
+}
+
+static void test_continue_final_message(void **state)
+{
+    static const char source[] = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</>{% endfor %}";
+    static const char trimmed[] = "{% for m in messages %}<{{ m.content | trim }}> {% endfor %}";
+    static const char parts[] = "{% for m in messages %}{% for p in m.content %}[{{ p.text }}]{% endfor %}{% endfor %}";
+    (void)state;
+    check_text(source, "{\"messages\": [{\"role\": \"a\", \"content\": \"Hi \"}], \"continue_final_message\": true}",
+               "<a>Hi ");
+    check_text(trimmed, "{\"messages\": [{\"role\": \"a\", \"content\": \"Hi \"}], \"continue_final_message\": true}",
+               "<Hi");
+    check_text(parts,
+               "{\"messages\": [{\"content\": [{\"text\": \"one\"}, {\"text\": \"two\"}, {\"image\": 1}]}], "
+               "\"continue_final_message\": \"content\"}",
+               "[one][two");
+    check_text("{{ messages[0].thinking }}!",
+               "{\"messages\": [{\"thinking\": \"so\"}], \"continue_final_message\": \"thinking\"}", "so");
+    check_text(source, "{\"messages\": [{\"role\": \"a\", \"content\": \"Hi\"}], \"continue_final_message\": false}",
+               "<a>Hi</>");
+    check_error(source, "{\"messages\": [{\"role\": \"a\", \"content\": null}], \"continue_final_message\": true}",
+                MICA_INVALID, "no \"content\"");
+    check_error(source, "{\"messages\": [{\"role\": \"a\", \"other\": \"x\"}], \"continue_final_message\": \"other\"}",
+                MICA_INVALID, "does not use");
+    check_error(source, "{\"messages\": [], \"continue_final_message\": true}", MICA_INVALID, "no \"content\"");
+    check_error("content", "{\"messages\": [{\"content\": \"Hi\"}], \"continue_final_message\": true}", MICA_INVALID,
+                "does not appear");
+    check_error(
+        source,
+        "{\"messages\": [{\"content\": \"Hi\"}], \"continue_final_message\": true, \"add_generation_prompt\": true}",
+        MICA_INVALID, "together");
+}
+
+static void test_wrong_input(void **state)
+{
+    static const char *const inputs[] = {"",
+                                         "[]",
+                                         "{}",
+                                         "{\"messages\": 5}",
+                                         "{\"messages\": [], \"tools\": [1]}",
+                                         "{\"messages\": [], \"tools\": {}}",
+                                         "{\"messages\": [], \"documents\": [\"x\"]}",
+                                         "{\"messages\": []",
+                                         "\"x\""};
+    mica_chat_template *t = make("x", NULL);
+    mica_text out = {0};
+    mica_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        mica_status status = render(t, inputs[i], NULL, &out, &err);
+        assert_true(status == MICA_INVALID || status == MICA_DATA);
+        assert_null(out.data);
+    }
+    assert_int_equal(render(t, "{\"messages\": []}", &(mica_chat_template_options){.now = "yesterday"}, &out, &err),
+                     MICA_INVALID);
+    assert_int_equal(mica_chat_template_render(t, "{\"messages\": []}", 16, NULL, &out, NULL), MICA_OK);
+    mica_text_release(&out);
+    mica_chat_template_free(t);
+    assert_int_equal(mica_chat_template_create(&t, "x", 1, "[]", &err), MICA_INVALID);
+    assert_int_equal(mica_chat_template_create(&t, "x", 1, "{", &err), MICA_DATA);
+    assert_int_equal(mica_chat_template_create(&t, "\xff", 1, NULL, &err), MICA_DATA);
+    mica_chat_template_free(NULL);
+}
+
+/* ---- threads, memory ---- */
+
+typedef struct render_job {
+    const mica_chat_template *t;
+    const char *input, *expected;
+    bool ok;
+} render_job;
+
+static void *render_many(void *p)
+{
+    render_job *job = p;
+    job->ok = true;
+    for (int i = 0; i < 300 && job->ok; i++) {
+        mica_text out = {0};
+        mica_error err;
+        job->ok = render(job->t, job->input, NULL, &out, &err) == MICA_OK && strcmp(out.data, job->expected) == 0;
+        mica_text_release(&out);
+    }
+    return NULL;
+}
+
+#define BUSY_TEMPLATE                                                                                                  \
+    "{% macro m(x, y='é') %}{{ x ~ y }}{{ 'ßa'|upper }}{{ caller() if caller else '' }}{% endmacro %}{% set n = "    \
+    "namespace(s='', d={}) %}"                                                                                         \
+    "{% for m_ in messages if m_.role != 'x' %}{{ loop.index }}{{ m(m_.content) }}{% set n.s = n.s + "                 \
+    "m_.content[::-1] %}"                                                                                              \
+    "{% set n.d = dict(n.d, **{m_.role: m_}) %}{% endfor %}{{ n.s|trim }}{{ n.d|tojson(indent=1) }}{{ '%5.1f|%s' % "   \
+    "(2.5, [1]) }}"                                                                                                    \
+    "{% call m('c') %}{{ messages|map(attribute='role')|unique|sort|join(',') }}{% endcall %}{{ strftime_now('%Y "     \
+    "%B') }}"                                                                                                          \
+    "{{ messages|groupby('role')|list|length }}{{ '{:>4}'.format('é') }}{{ 'a b'|wordwrap(1) }}{{ {'b': 1}|pprint "   \
+    "}}{% set q %}z{% endset %}{{ q }}"
+
+#define BUSY_INPUT                                                                                                       \
+    "{\"messages\": [{\"role\": \"user\", \"content\": \"Grüße\"}, {\"role\": \"x\"}, {\"role\": \"a\", \"content\": " \
+    "\"\\u4e2d \"}]}"
+
+static void test_threads_share_a_template(void **state)
+{
+    (void)state;
+    mica_chat_template *t = make(BUSY_TEMPLATE, NULL);
+    mica_text expected = {0};
+    mica_error err;
+    pthread_t threads[2];
+    render_job jobs[2];
+    if (render(t, BUSY_INPUT, NULL, &expected, &err)) fail_msg("%s", err.message);
+    for (int i = 0; i < 2; i++) {
+        jobs[i] = (render_job){t, BUSY_INPUT, expected.data, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, render_many, &jobs[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(jobs[i].ok);
+    }
+    mica_text_release(&expected);
+    mica_chat_template_free(t);
+}
+
+typedef struct one_run {
+    const char *template, *special, *input;
+} one_run;
+
+static mica_status run_once(void *context)
+{
+    const one_run *run = context;
+    mica_chat_template *t = NULL;
+    mica_text out = {0};
+    mica_status status = mica_chat_template_create(&t, run->template, strlen(run->template), run->special, NULL);
+    if (!status) status = render(t, run->input, NULL, &out, NULL);
+    mica_text_release(&out);
+    mica_chat_template_free(t);
+    return status;
+}
+
+/* Every allocation in turn fails: the result is MEMORY, and nothing leaks. */
+static void test_lack_of_memory(void **state)
+{
+    one_run run = {BUSY_TEMPLATE, "{\"bos_token\": {\"content\": \"<s>\"}}", BUSY_INPUT};
+    (void)state;
+    assert_true(failing_allocator_sweep(run_once, &run) > 20);
+    run = (one_run){"{% for m in messages %}{{ m.content }}{% endfor %}", NULL,
+                    "{\"messages\": [{\"content\": \"Hi\"}], \"continue_final_message\": true}"};
+    assert_true(failing_allocator_sweep(run_once, &run) > 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_committed_references),
         cmocka_unit_test(test_all_references),
         cmocka_unit_test(test_chats_of_models),
         cmocka_unit_test(test_special_tokens_are_defaults),
         cmocka_unit_test(test_variables_that_are_always_there),
+        cmocka_unit_test(test_named_templates),
+        cmocka_unit_test(test_continue_final_message),
+        cmocka_unit_test(test_wrong_input),
+        cmocka_unit_test(test_threads_share_a_template),
+        cmocka_unit_test(test_lack_of_memory),
     };
-    (void)check_error;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
