@@ -40,6 +40,7 @@ mica_status mica__added_add(mica__added *a, mica__arena *arena, const mica__voca
         mica__added_token changed = *token;
         changed.content = changed.shown = old->content;
         changed.id = old->id;
+        changed.special |= old->special;
         *old = changed;
         return MICA_OK;
     }

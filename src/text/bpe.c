@@ -158,10 +158,10 @@ static int32_t spelled_id(const mica__model *m, const bpe *b, mica__str c, bool 
     if ((first || !b->prefix.n) && (!last || !b->suffix.n)) return char_id(m, b, c);
     size_t n = 0;
     if (!first) n = b->prefix.n;
-    memcpy(room, b->prefix.p, n);
+    if (n) memcpy(room, b->prefix.p, n);
     memcpy(room + n, c.p, c.n);
     n += c.n;
-    if (last) {
+    if (last && b->suffix.n) {
         memcpy(room + n, b->suffix.p, b->suffix.n);
         n += b->suffix.n;
     }

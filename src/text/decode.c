@@ -12,6 +12,7 @@
 /* Gives a part of a token to stage i. */
 static void pass(mica__decoding *d, size_t i, mica__str part, bool last)
 {
+    if (!part.n) part.p = ""; /* an unused buffer has no text, not even an empty one */
     if (i == d->decoder->n) {
         mica__buf_append_str(d->out, part);
         return;
@@ -47,6 +48,7 @@ const mica__stage_kind mica__stage_join = {feed_join, NULL, true};
 static void pass_characters(mica__decoding *d, size_t i, bool all)
 {
     mica__buf *held = &STATE(d, i)->held, *text = &STATE(d, i)->scratch;
+    if (!held->n) return;
     mica__buf_clear(text);
     size_t at = 0, good = 0;
     while (at < held->n) {
@@ -266,7 +268,7 @@ const mica__stage_kind mica__stage_metaspace = {feed_metaspace, NULL, false};
 static void replace_all(mica__buf *out, mica__str text, const char *from, const char *to)
 {
     size_t n = strlen(from);
-    while (n) {
+    while (n && text.n) {
         const char *found = memmem(text.p, text.n, from, n);
         if (!found) break;
         size_t before = (size_t)(found - text.p);
@@ -284,7 +286,7 @@ static void clean_up(mica__buf *b, mica__buf *spare)
                                            {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
                                            {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-        if (!memmem(b->p, b->n, pairs[i][0], strlen(pairs[i][0]))) continue;
+        if (!b->n || !memmem(b->p, b->n, pairs[i][0], strlen(pairs[i][0]))) continue;
         mica__buf_clear(spare);
         replace_all(spare, mica__buf_str(b), pairs[i][0], pairs[i][1]);
         mica__buf swap = *b;

@@ -15,7 +15,7 @@ enum {
     STEPS_PER_BYTE = 40,
     HEAP_KIB = 64 * 1024,   /* of the interpreter */
     SMALL_STACK = 64 << 10, /* of the JIT, when the machine stack's 32 KiB do not do */
-    LARGE_STACK = 16 << 20,
+    LARGE_STACK = 64 << 20,
 };
 
 static void *pcre_alloc(size_t n, void *context)

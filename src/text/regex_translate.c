@@ -212,6 +212,12 @@ static void intersect(mica__buf *both, const mica__set *operand, bool last)
     if (!last) mica__buf_append_char(both, ')');
 }
 
+static bool is_empty(const mica__set *s)
+{
+    return !s->inside.n && !s->others.n && !s->inside.failed &&
+           !s->others.failed; /* without memory it may only look so */
+}
+
 static mica_status set_operands(translator *t, mica__set *operand, mica__buf *both, bool *has_and)
 {
     bool first = true;
@@ -219,14 +225,15 @@ static mica_status set_operands(translator *t, mica__set *operand, mica__buf *bo
         if (!more(t)) return refuse(t, "set without ]");
         if (*t->p == ']' && !(first && memchr(t->p + 1, ']', (size_t)(t->end - t->p - 1)))) {
             t->p++;
-            if (!operand->inside.n && !operand->others.n) return refuse(t, "empty set");
+            if (is_empty(operand)) return refuse(t, "empty set");
             if (*has_and) intersect(both, operand, true);
             return MICA_OK;
         }
         if (take(t, "&&")) {
-            if (!operand->inside.n && !operand->others.n) return refuse(t, "&& without a left side");
+            if (is_empty(operand)) return refuse(t, "&& without a left side");
             *has_and = true;
             intersect(both, operand, false);
+            both->failed |= operand->inside.failed | operand->others.failed;
             mica__buf_clear(&operand->inside);
             mica__buf_clear(&operand->others);
             continue;

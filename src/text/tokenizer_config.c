@@ -1,7 +1,7 @@
 /* text/tokenizer_config.c: what tokenizer_config.json adds to a tokenizer.json: the roles of special tokens, and tokens.
  *
  * As in Transformers: the entries of added_tokens_decoder are added in order of id (one that is there already only gets the
- * flags given here), then every token with a role, then the additional special tokens. A token with a role is special. */
+ * flags given here, but what was special stays special), then every token with a role, then the additional special tokens. A token with a role is special. */
 #include "text/tokenizer_parts.h"
 
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static mica_status set_role(loader *l, mica__str name, mica__jval v)
     return MICA_OK;
 }
 
-/* Every member *_token of the config, and the members of extra_special_tokens where that is an object. */
+/* The seven roles that every tokenizer may have, then every other member *_token of the config, then the members of
+ * extra_special_tokens where that is an object. The order decides the ids of new tokens. */
 static mica_status read_roles(loader *l)
 {
     mica__jval extra = mica__json_get(l->config, "extra_special_tokens");
@@ -54,6 +55,10 @@ static mica_status read_roles(loader *l)
     l->cap_roles = mica__json_count(l->config) + (named ? mica__json_count(extra) : 0);
     l->t->roles = mica__arena_calloc(&l->t->arena, l->cap_roles, sizeof *l->t->roles);
     if (!l->t->roles) return mica__fail_memory(l->err, l->cap_roles * sizeof *l->t->roles, "special tokens");
+    static const char *const usual[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                        "pad_token", "cls_token", "mask_token"};
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
+        MICA_TRY(set_role(l, mica__str_from(usual[i]), mica__json_get(l->config, usual[i])));
     for (mica__jval m = mica__json_first(l->config); m; m = mica__json_next(l->config, m))
         if (mica__str_ends(mica__json_key(m), "_token")) MICA_TRY(set_role(l, mica__json_key(m), mica__json_value(m)));
     if (!named) return MICA_OK;
@@ -130,14 +135,14 @@ static mica_status read_decoder(loader *l)
     return status;
 }
 
-/* A token that must be special and is not an added token yet. */
+/* A token with a role, or of a list of special tokens, that is not an added token yet. */
 static mica_status add_special(loader *l, mica__str text, mica__jval v)
 {
     if (text.n == 0 || mica__added_by_content(&l->t->added, text)) return MICA_OK;
-    mica__added_token token = {.content = text};
+    mica__added_token token = {.content = text, .special = true};
     mica__at at = {NULL, "tokenizer_config.json", 0};
     if (mica__json_is(v, MICA__JSON_OBJECT)) MICA_TRY(mica__added_token_parse(&at, v, &token, l->err));
-    token.special = true;
+    token.special |= has_role(l->t, text);
     return add(l, &token);
 }
 

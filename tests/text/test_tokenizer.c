@@ -1,6 +1,7 @@
 /* tests/text/test_tokenizer.c: small tokenizers for every kind of component, with what the reference library makes of hard
  * texts (tests/data/tokenizers/zoo.json, written by tests/oracle/make_tokenizer_data.py); and the public functions. */
 #include "text_helpers.h"
+#include <pthread.h>
 
 static size_t differences;
 
@@ -87,23 +88,6 @@ static void check_random(const char *name, const mica_tokenizer *t, mica__jval r
     free(ids.data);
 }
 
-/* The tokenizer.json of an entry; its model may be a name for the shared one. */
-static mica__buf spec_of(mica__jval entry, mica__jval glass)
-{
-    mica__buf out = {0};
-    mica__jval spec = mica__json_get(entry, "tokenizer");
-    for (mica__jval m = mica__json_first(spec); m; m = mica__json_next(spec, m)) {
-        mica__jval v = mica__json_value(m);
-        bool shared = mica__str_is(mica__json_key(m), "model") && mica__json_is(v, MICA__JSON_STRING);
-        mica__buf_append_z(&out, out.n ? "," : "{");
-        mica__json_write_string(&out, mica__json_key(m), false);
-        mica__buf_append_z(&out, ":");
-        mica__json_write(&out, shared ? glass : v);
-    }
-    mica__buf_append_z(&out, "}");
-    return out;
-}
-
 static void test_zoo(void **state)
 {
     (void)state;
@@ -114,7 +98,7 @@ static void test_zoo(void **state)
     mica__jval texts = mica__json_get(mica__json_root(&doc), "texts");
     for (mica__jval e = mica__json_first(list); e; e = mica__json_next(list, e), count++) {
         mica__str name;
-        mica__buf spec = spec_of(e, mica__json_get(mica__json_root(&doc), "glass"));
+        mica__buf spec = zoo_spec(e, mica__json_get(mica__json_root(&doc), "glass"));
         assert_true(mica__json_string(mica__json_get(e, "name"), &name));
         char title[64];
         snprintf(title, sizeof title, "%.*s", (int)name.n, name.p);
@@ -135,10 +119,90 @@ static void test_zoo(void **state)
     assert_int_equal(differences, 0);
 }
 
+/* ---- threads ---- */
+
+typedef struct job {
+    const mica_tokenizer *t;
+    mica__str text;
+    mica_ids ids;
+} job;
+
+static void *encode_often(void *argument)
+{
+    job *j = argument;
+    for (int i = 0; i < 20; i++) {
+        j->ids.n = 0;
+        if (mica_tokenizer_encode(j->t, j->text.p, j->text.n, 0, &j->ids, NULL) != MICA_OK) j->ids.n = 0;
+        mica_text out = {0};
+        if (mica_tokenizer_decode(j->t, j->ids.data, j->ids.n, false, &out, NULL) != MICA_OK || out.n != j->text.n)
+            j->ids.n = 0;
+        mica_text_release(&out);
+    }
+    return NULL;
+}
+
+/* Several threads share a tokenizer and get what one gets. */
+static void test_threads(void **state)
+{
+    (void)state;
+    static const char text[] = "the lower, the lowest: newest banana ananas mississippi  don't 123 caf\u00e9\n\n";
+    mica__buf json = zoo_find("bpe-byte-level");
+    mica_tokenizer *t = make_tokenizer(json.p, json.n, NULL, 0);
+    job jobs[4];
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        jobs[i] = (job){t, {text, sizeof text - 1}, {0}};
+        assert_int_equal(pthread_create(&threads[i], NULL, encode_often, &jobs[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < 4; i++) {
+        assert_true(jobs[i].ids.n > 10);
+        assert_true(same_ids(&jobs[0].ids, &jobs[i].ids));
+    }
+    for (int i = 0; i < 4; i++) mica_ids_release(&jobs[i].ids);
+    mica_tokenizer_free(t);
+    mica__buf_release(&json);
+}
+
+/* ---- hostile texts ---- */
+
+/* A text of n bytes that repeats `unit`. With a quadratic step anywhere this test would not end. */
+static void check_long(const mica_tokenizer *t, const char *name, const char *unit)
+{
+    enum { BYTES = 1 << 20 };
+    size_t length = strlen(unit), n = BYTES / length * length;
+    char *text = malloc(n);
+    for (size_t i = 0; i < n; i += length) memcpy(text + i, unit, length);
+    mica_ids ids = encode(t, (mica__str){text, n}, 0);
+    if (ids.n > 2 * n + 2) fail_msg("%s: %zu ids", name, ids.n);
+    mica_ids_release(&ids);
+    free(text);
+}
+
+static void test_long_texts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "bpe-byte-level", "bpe-ignore-merges", "bpe-whole-text",         "bpe-unk-fused",
+        "bpe-suffix",     "unigram",           "unigram-bytes",          "wordpiece",
+        "added-lower",    "normalizer-nfkc",   "normalizer-precompiled", "split-metaspace-always",
+        "regex-4"};
+    static const char *const units[] = {" ", "a", "ab", "\n", " \n", "\u0301", "\u4f60", "'", "<s", "the "};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        mica__buf json = zoo_find(names[i]);
+        mica_tokenizer *t = make_tokenizer(json.p, json.n, NULL, 0);
+        for (size_t k = 0; k < sizeof units / sizeof units[0]; k++) check_long(t, names[i], units[k]);
+        mica_tokenizer_free(t);
+        mica__buf_release(&json);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zoo),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_long_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,4 +138,40 @@ static inline char *decode_both(const mica_tokenizer *t, const int32_t *ids, siz
     return joined;
 }
 
+/* The tokenizer.json of an entry of zoo.json; its model may be a name for the shared one. */
+static inline mica__buf zoo_spec(mica__jval entry, mica__jval glass)
+{
+    mica__buf out = {0};
+    mica__jval spec = mica__json_get(entry, "tokenizer");
+    for (mica__jval m = mica__json_first(spec); m; m = mica__json_next(spec, m)) {
+        mica__jval v = mica__json_value(m);
+        bool shared = mica__str_is(mica__json_key(m), "model") && mica__json_is(v, MICA__JSON_STRING);
+        mica__buf_append_z(&out, out.n ? "," : "{");
+        mica__json_write_string(&out, mica__json_key(m), false);
+        mica__buf_append_z(&out, ":");
+        mica__json_write(&out, shared ? glass : v);
+    }
+    mica__buf_append_z(&out, "}");
+    return out;
+}
+
+/* The tokenizer.json of that name in zoo.json. */
+static inline mica__buf zoo_find(const char *name)
+{
+    size_t n;
+    mica__buf found = {0};
+    char *text = read_file(MICA_TEST_DATA "/tokenizers/zoo.json", &n);
+    mica__json doc = parse_json(text, n);
+    mica__jval list = mica__json_get(mica__json_root(&doc), "tokenizers");
+    for (mica__jval e = mica__json_first(list); e && !found.n; e = mica__json_next(list, e)) {
+        mica__str title = {NULL, 0};
+        mica__json_string(mica__json_get(e, "name"), &title);
+        if (mica__str_is(title, name)) found = zoo_spec(e, mica__json_get(mica__json_root(&doc), "glass"));
+    }
+    mica__json_release(&doc);
+    free(text);
+    if (!found.n) fail_msg("no tokenizer '%s' in zoo.json", name);
+    return found;
+}
+
 #endif

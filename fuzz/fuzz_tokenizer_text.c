@@ -1,0 +1,69 @@
+/* fuzz/fuzz_tokenizer_text.c: any text, encoded and decoded by one of a few small tokenizers. Byte 0 picks the tokenizer, byte 1
+ * the flags, the rest is the text; the same bytes are decoded as ids, too.
+ *
+ * Checked: what is UTF-8 encodes, what is not does not; ids are in range; decoded text is UTF-8; the parts of a stream are, too,
+ * and together they are the text that decoding at once gives. */
+#include "base/str.h"
+#include <mica/tokenizer.h>
+#include <stdlib.h>
+#include "tokenizer_samples.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { N_SAMPLES = sizeof samples / sizeof samples[0] };
+
+static const mica_tokenizer *sample(size_t i)
+{
+    static mica_tokenizer *made[N_SAMPLES];
+    if (!made[i] && mica_tokenizer_create(&made[i], samples[i], strlen(samples[i]), NULL, 0, NULL) != MICA_OK) abort();
+    return made[i];
+}
+
+static void check_decoding(const mica_tokenizer *t, const int32_t *ids, size_t n, bool skip)
+{
+    mica_text whole = {0};
+    mica_decode_stream *s = NULL;
+    const char *part;
+    size_t part_n, at = 0;
+    if (mica_tokenizer_decode(t, ids, n, skip, &whole, NULL) != MICA_OK) abort();
+    if (!mica__utf8_valid(whole.data, whole.n)) abort();
+    if (mica_decode_stream_create(&s, t, skip, NULL) != MICA_OK) abort();
+    for (size_t i = 0; i <= n; i++) {
+        mica_status status = i < n ? mica_decode_stream_push(s, ids[i], &part, &part_n, NULL)
+                                   : mica_decode_stream_flush(s, &part, &part_n, NULL);
+        if (status != MICA_OK || !mica__utf8_valid(part, part_n)) abort();
+        if (part_n > whole.n - at || memcmp(whole.data + at, part, part_n) != 0) abort();
+        at += part_n;
+    }
+    if (at != whole.n) abort();
+    mica_decode_stream_free(s);
+    mica_text_release(&whole);
+}
+
+static void check_text(const mica_tokenizer *t, const char *text, size_t n, unsigned flags)
+{
+    mica_ids ids = {0}, pair = {0}, types = {0};
+    mica_error err;
+    mica_status status = mica_tokenizer_encode(t, text, n, flags, &ids, &err);
+    if ((status == MICA_OK) != mica__utf8_valid(text, n)) abort();
+    for (size_t i = 0; i < ids.n; i++)
+        if (ids.data[i] < 0 || ids.data[i] >= mica_tokenizer_size(t)) abort();
+    if (status == MICA_OK) check_decoding(t, ids.data, ids.n, flags & 1);
+    status = mica_tokenizer_encode_pair(t, text, n, text, n / 2, flags, &pair, &types, &err);
+    if (pair.n != types.n || (status != MICA_OK && pair.n)) abort();
+    mica_ids_release(&ids);
+    mica_ids_release(&pair);
+    mica_ids_release(&types);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2) return 0;
+    const mica_tokenizer *t = sample(data[0] % N_SAMPLES);
+    check_text(t, (const char *)data + 2, size - 2, data[1] & 3);
+    int32_t ids[64];
+    size_t n = 0;
+    for (size_t i = 2; i < size && n < 64; i++) ids[n++] = data[i] + (data[1] & 4 ? 200 : 0);
+    check_decoding(t, ids, n, data[1] & 1);
+    return 0;
+}
