@@ -48,6 +48,7 @@ typedef struct mica_setting {
     const char *library_default; /* JSON text, "null" if none */
     const char *help;            /* one line */
     bool has_effect;             /* false: known to Transformers, without effect here (setting it warns) */
+    bool refused;                /* true: not supported yet; any value but the default fails when generation starts */
 } mica_setting;
 MICA_API const mica_setting *mica_setting_at(size_t i); /* NULL at the end */
 

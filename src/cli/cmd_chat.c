@@ -366,8 +366,9 @@ int cmd_chat(int argc, char **argv)
             "Ctrl-D leaves. With a pipe as standard input every line is a message.",
         .groups = {{"Options", own, sizeof own / sizeof own[0]},
                    model_options_group(model, true),
-                   settings_group(&r.settings)},
-        .n_groups = 3};
+                   settings_group(&r.settings),
+                   settings_idle_group(&r.settings)},
+        .n_groups = 4};
     const int code = options_parse(&line, argc, argv) ? run_request(&r) : line.exit_code;
     settings_release(&r.settings);
     return code;

@@ -297,8 +297,9 @@ int cmd_generate(int argc, char **argv)
             "(with --ids 20, as in Transformers).",
         .groups = {{"Options", own, sizeof own / sizeof own[0]},
                    model_options_group(model, true),
-                   settings_group(&r.settings)},
-        .n_groups = 3,
+                   settings_group(&r.settings),
+                   settings_idle_group(&r.settings)},
+        .n_groups = 4,
         .max_words = 1};
     const int code = options_parse(&line, argc, argv) ? run_request(&line, &r) : line.exit_code;
     settings_release(&r.settings);

@@ -13,32 +13,40 @@ enum { MAX_CONFIG_BYTES = 16 << 20 };
 static void collect(void *value, const option *o, const char *text)
 {
     settings *s = value;
-    const size_t i = (size_t)(o - s->options);
-    s->given[s->n_given++] = (struct given){mica_setting_at(i), text};
+    s->given[s->n_given++] = (struct given){settings_find(o->name), text};
 }
 
-void settings_init(settings *s)
+static void add_option(settings *s, const mica_setting *setting)
 {
     static const char *const arguments[] = {
         [MICA_SETTING_BOOL] = NULL, [MICA_SETTING_INT] = "N", [MICA_SETTING_FLOAT] = "X", [MICA_SETTING_JSON] = "JSON"};
+    char *name = s->names[s->n] = take_memory(strlen(setting->name) + 1, 1);
+    strcpy(name, setting->name);
+    for (char *c = name; *c; c++)
+        if (*c == '_') *c = '-';
+    s->options[s->n++] = (option){.name = name,
+                                  .kind = OPTION_COLLECT,
+                                  .value = s,
+                                  .argument = arguments[setting->kind],
+                                  .help = setting->help,
+                                  .collect = collect};
+}
+
+static bool works(const mica_setting *setting) { return setting->has_effect && !setting->refused; }
+
+void settings_init(settings *s)
+{
+    size_t n = 0;
+    while (mica_setting_at(n)) n++;
     *s = (settings){0};
-    while (mica_setting_at(s->n)) s->n++;
-    s->options = take_memory(s->n + 1, sizeof *s->options);
-    s->names = take_memory(s->n + 1, sizeof *s->names);
-    s->given = take_memory(s->n + 1, sizeof *s->given); /* none can be given twice */
-    for (size_t i = 0; i < s->n; i++) {
-        const mica_setting *setting = mica_setting_at(i);
-        s->names[i] = take_memory(strlen(setting->name) + 1, 1);
-        strcpy(s->names[i], setting->name);
-        for (char *c = s->names[i]; *c; c++)
-            if (*c == '_') *c = '-';
-        s->options[i] = (option){.name = s->names[i],
-                                 .kind = OPTION_COLLECT,
-                                 .value = s,
-                                 .argument = arguments[setting->kind],
-                                 .help = setting->help,
-                                 .collect = collect};
-    }
+    s->options = take_memory(n + 1, sizeof *s->options);
+    s->names = take_memory(n + 1, sizeof *s->names);
+    s->given = take_memory(n + 1, sizeof *s->given); /* none can be given twice */
+    for (size_t i = 0; i < n; i++)
+        if (works(mica_setting_at(i))) add_option(s, mica_setting_at(i));
+    s->n_working = s->n;
+    for (size_t i = 0; i < n; i++)
+        if (!works(mica_setting_at(i))) add_option(s, mica_setting_at(i));
 }
 
 void settings_release(settings *s)
@@ -52,7 +60,14 @@ void settings_release(settings *s)
 
 option_group settings_group(const settings *s)
 {
-    return (option_group){"Generation settings (Transformers' names and meaning)", s->options, s->n};
+    return (option_group){"Generation settings (Transformers' names and meaning)", s->options, s->n_working};
+}
+
+option_group settings_idle_group(const settings *s)
+{
+    return (option_group){
+        "Settings of Transformers that mica does not act on: it warns, or refuses what would change the result",
+        s->options + s->n_working, s->n - s->n_working};
 }
 
 /* A value that is no JSON on its face is meant as a string: --stop-strings User: */

@@ -9,8 +9,8 @@
 #include <mica/generate.h>
 
 typedef struct settings {
-    option *options; /* [n], names with dashes */
-    size_t n;
+    option *options; /* [n], names with dashes; those that mica acts on come first */
+    size_t n, n_working;
     char **names; /* [n] */
     struct given {
         const mica_setting *setting;
@@ -23,6 +23,7 @@ typedef struct settings {
 void settings_init(settings *s);
 void settings_release(settings *s);
 option_group settings_group(const settings *s);
+option_group settings_idle_group(const settings *s);
 
 /* Checks names and values before a model is loaded: applies them to the library's defaults. The exit code. */
 int settings_check(const settings *s);

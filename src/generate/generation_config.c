@@ -15,7 +15,8 @@ typedef struct row {
 
 static const row rows[MICA__N_SETTINGS] = {
 #define MICA__SETTING_ROW(name, kind, fallback, shape, effect, help)                                                   \
-    {{#name, MICA_SETTING_##kind, fallback, help, MICA__EFFECT_##effect != MICA__EFFECT_NONE},                         \
+    {{#name, MICA_SETTING_##kind, fallback, help, MICA__EFFECT_##effect != MICA__EFFECT_NONE,                          \
+      MICA__EFFECT_##effect == MICA__EFFECT_REFUSED},                                                                  \
      MICA__SHAPE_##shape,                                                                                              \
      MICA__EFFECT_##effect},
 #include "setting_list.h"
