@@ -32,8 +32,9 @@ typedef struct mica_model_options {
     /* "auto", "float32", "bfloat16", "float16": of the key-value cache; weights keep their stored type. */
     const char *dtype;
     mica_precision precision;
-    int max_rows;     /* prompt tokens computed at a time; 0: 128 */
-    bool config_only; /* read the configuration and the tensor list, no weights (mica_model_info works) */
+    int max_rows;        /* prompt tokens computed at a time; 0: 128 */
+    bool with_tokenizer; /* read it at once, before the weights: the peak of memory stays lower than on first use */
+    bool config_only;    /* read the configuration and the tensor list, no weights (mica_model_info works) */
     mica_progress progress;
     mica_notices notices;
 } mica_model_options;

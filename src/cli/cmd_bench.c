@@ -185,7 +185,7 @@ int cmd_bench(int argc, char **argv)
 
     loaded_model m;
     mica_error err;
-    int code = model_open(&m, &choice, false);
+    int code = model_open(&m, &choice, MODEL_WEIGHTS);
     if (code) return code;
     f.threads = mica_device_threads(m.device);
     f.isa = mica_device_isa(m.device);

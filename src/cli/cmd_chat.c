@@ -300,7 +300,7 @@ static int run_request(const request *r)
     conversation c = {.system = r->system};
     mica_error err;
     int code = settings_check(&r->settings);
-    if (code == 0) code = model_open(&m, &r->model, false);
+    if (code == 0) code = model_open(&m, &r->model, MODEL_WEIGHTS_AND_TOKENIZER);
     if (code) return code;
     mica_status status = mica_chat_create(&c.chat, m.model, NULL, &err);
     if (status == MICA_OK) status = configure(c.chat, &r->settings, &err);

@@ -138,7 +138,8 @@ static int run(mica_session *session, const mica_ids *prompt, const mica_generat
     mica_error err;
     mica_generate_result result = {0};
     sink s = {.text = !r->ids_text, .scores = scores->file.f ? scores : NULL};
-    const mica_status status = mica_generate(session, prompt->data, prompt->n, config, on_token, &s, &result, &err);
+    const mica_on_token watch = s.text || s.scores ? on_token : NULL; /* ids alone need no tokenizer */
+    const mica_status status = mica_generate(session, prompt->data, prompt->n, config, watch, &s, &result, &err);
     if (status == MICA_OK && r->ids_text) out_ids(result.ids.data, result.ids.n);
     if (r->ids_text || out_is_terminal()) out_printf("\n");
     out_flush();
@@ -226,7 +227,7 @@ static int run_request(const command_line *line, const request *r)
     if (code == 0 && r->ids_text) code = take_ids(line, r, &given);
     if (code == 0) code = check_variables(line, r);
     if (code == 0) code = settings_check(&r->settings);
-    if (code == 0) code = model_open(&m, &r->model, false);
+    if (code == 0) code = model_open(&m, &r->model, r->ids_text ? MODEL_WEIGHTS : MODEL_WEIGHTS_AND_TOKENIZER);
     if (code == 0 && !r->ids_text) code = encode_prompt(m.model, r, &text, &encoded);
     if (code == 0) code = generate(m.model, r->ids_text ? &given : &encoded, r);
     model_close(&m);

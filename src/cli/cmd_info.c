@@ -137,7 +137,7 @@ int cmd_info(int argc, char **argv)
     if (line.n_words) choice.name = line.words[0];
 
     loaded_model m;
-    int code = model_open(&m, &choice, true);
+    int code = model_open(&m, &choice, MODEL_CONFIG);
     if (code) return code;
     (json ? print_json : print_table)(mica_model_path(m.model), mica_model_get_info(m.model));
     code = out_finish();

@@ -104,7 +104,7 @@ int cmd_logits(int argc, char **argv)
 
     loaded_model m = {0};
     mica_ids encoded = {0};
-    if (code == 0) code = model_open(&m, &choice, false);
+    if (code == 0) code = model_open(&m, &choice, MODEL_WEIGHTS);
     if (code == 0) code = take_ids(m.model, prompt, &encoded);
     if (code == 0) code = run(m.model, prompt ? &encoded : &ids, piece, output);
     mica_ids_release(&encoded);

@@ -7,6 +7,9 @@
 
 #include <locale.h>
 #include <mica/version.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <string.h>
 
@@ -45,6 +48,11 @@ static int help(void)
 
 int main(int argc, char **argv)
 {
+#ifdef __GLIBC__
+    /* Large blocks go back to the system when they are freed. (By itself the C library stops doing so once it has freed one, and
+     * megabytes of a parsed tokenizer.json would stay beside the weights.) */
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+#endif
     setlocale(LC_CTYPE, ""); /* for line editing; numbers keep their point */
     interrupt_install();
     const char *word = argc > 1 ? argv[1] : "";

@@ -94,12 +94,12 @@ static mica_precision precision_of(const char *name)
     return name && strcmp(name, "int8") == 0 ? MICA_PRECISION_INT8 : MICA_PRECISION_FAST;
 }
 
-static mica_status load(loaded_model *out, const char *path, const model_choice *choice, bool config_only,
+static mica_status load(loaded_model *out, const char *path, const model_choice *choice, model_parts parts,
                         mica_error *err)
 {
     const bool best = !choice->device || strcmp(choice->device, "auto") == 0 || strcmp(choice->device, "mlx") == 0;
     const mica_device_options device = {.name = best ? NULL : choice->device, .n_threads = (int)choice->threads};
-    if (!config_only) {
+    if (parts != MODEL_CONFIG) {
         const mica_status status = mica_device_create(&out->device, &device, err);
         if (status != MICA_OK) return status;
     }
@@ -108,7 +108,8 @@ static mica_status load(loaded_model *out, const char *path, const model_choice 
         .device = out->device,
         .dtype = choice->dtype,
         .precision = precision_of(choice->precision),
-        .config_only = config_only,
+        .config_only = parts == MODEL_CONFIG,
+        .with_tokenizer = parts == MODEL_WEIGHTS_AND_TOKENIZER,
         .progress = {report, &b},
         .notices = {notice, NULL},
     };
@@ -117,7 +118,7 @@ static mica_status load(loaded_model *out, const char *path, const model_choice 
     return status;
 }
 
-int model_open(loaded_model *out, const model_choice *choice, bool config_only)
+int model_open(loaded_model *out, const model_choice *choice, model_parts parts)
 {
     char *path;
     mica_error err;
@@ -126,7 +127,7 @@ int model_open(loaded_model *out, const model_choice *choice, bool config_only)
     if (code) return code;
     interrupt_defer(true, false);
     const double start = seconds_now();
-    if (load(out, path, choice, config_only, &err) != MICA_OK) code = fail(&err);
+    if (load(out, path, choice, parts, &err) != MICA_OK) code = fail(&err);
     out->seconds = seconds_now() - start;
     interrupt_defer(false, false);
     free(path);

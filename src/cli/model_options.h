@@ -23,8 +23,10 @@ typedef struct loaded_model {
     mica_model *model;
     double seconds; /* loading took */
 } loaded_model;
+/* What of a model a verb needs. */
+typedef enum model_parts { MODEL_CONFIG, MODEL_WEIGHTS, MODEL_WEIGHTS_AND_TOKENIZER } model_parts;
 /* The exit code; failures were said. */
-int model_open(loaded_model *out, const model_choice *choice, bool config_only);
+int model_open(loaded_model *out, const model_choice *choice, model_parts parts);
 void model_close(loaded_model *m); /* {0} allowed */
 
 #endif

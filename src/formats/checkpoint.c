@@ -142,6 +142,16 @@ void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tenso
     mica__mapping_forget(m, (size_t)(v->data - m->data), v->n_bytes);
 }
 
+void mica__checkpoint_forget_header(const mica__checkpoint *c)
+{
+    if (strcmp(c->format, "gguf") != 0 || !c->n_tensors) return;
+    const mica__mapping *m = &c->files[0].mapping;
+    const uint8_t *first = m->data + m->n;
+    for (size_t i = 0; i < c->n_tensors; i++)
+        if (c->tensors[i].data < first) first = c->tensors[i].data;
+    mica__mapping_forget(m, 0, (size_t)(first - m->data));
+}
+
 mica_status mica__checkpoint_check(const mica__checkpoint *c, mica_error *err)
 {
     for (size_t i = 0; i < c->n_files; i++) MICA_TRY(mica__mapping_check(&c->files[i].mapping, err));

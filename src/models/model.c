@@ -171,8 +171,14 @@ static mica_status load(mica_model *m, const char *path, const mica_model_option
     if (mica__checkpoint_text(m->checkpoint, "generation_config.json", &m->generation_json, NULL)) {
         m->generation_json = (mica__str){NULL, 0};
     }
+    if (o->with_tokenizer && !o->config_only) {
+        mica_status status = mica_tokenizer_load(&m->tokenizer, path, err);
+        if (status && status != MICA_NOT_FOUND)
+            return status; /* one that is not there is missed when it is asked for */
+    }
     MICA_TRY(mica__weights_load(&m->weights, &m->spec, m->checkpoint, o->config_only, &o->progress, &m->notices, err));
     MICA_TRY(fill_info(m, err));
+    mica__checkpoint_forget_header(m->checkpoint);
     mica_program *program;
     return o->config_only ? MICA_OK : mica__model_program(m, false, &program, err);
 }
