@@ -106,7 +106,7 @@ static void decay(const mica__processors *p, size_t n, float *scores)
     for (size_t i = 0; i < s->eos.n; i++) {
         if ((size_t)s->eos.ids[i] >= p->vocab) continue;
         float *e = &scores[s->eos.ids[i]];
-        *e += fabsf(*e) * factor;
+        if (*e > -INFINITY) *e += fabsf(*e) * factor; /* what is banned stays so */
     }
 }
 
@@ -186,7 +186,7 @@ static void top_h(mica__processors *p, float *scores)
     for (; kept < n; kept++) {
         double log_p = p->candidates[kept].value - max - log(sum);
         spent -= exp(log_p) * log_p;
-        if (kept && spent > h * p->s->top_h) break;
+        if (kept && (spent > h * p->s->top_h || (float)exp(log_p) == 0)) break;
     }
     keep_only(p, scores, kept);
 }

@@ -1,0 +1,76 @@
+/* Capacities of rings, and how far a sequence can be cut back. */
+#include "nn/kv_cache.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "failing_allocator.h"
+
+static void test_capacity(void **state)
+{
+    (void)state;
+    assert_int_equal(mica__kv_capacity(0, 1000, 16), 1000);
+    assert_int_equal(mica__kv_capacity(64, 1000, 16), 79);
+    assert_int_equal(mica__kv_capacity(990, 1000, 16), 1000); /* never more than the context */
+}
+
+/* One full layer and one ring with window 8 for runs of 4. */
+static mica_status make(mica__kv_cache *c)
+{
+    const int64_t windows[] = {0, 8};
+    mica_cache_options options[2];
+    for (int i = 0; i < 2; i++) {
+        options[i] = (mica_cache_options){.n_kv_heads = 1, .head_dim = 4, .value_dim = 4, .dtype = MICA_DTYPE_F32};
+        options[i].capacity = mica__kv_capacity(windows[i], 100, 4);
+    }
+    return mica__kv_cache_create(c, options, windows, 2, NULL);
+}
+
+static void test_cut(void **state)
+{
+    (void)state;
+    mica__kv_cache c;
+    assert_int_equal(make(&c), MICA_OK);
+    mica__kv_cache_grew(&c, 11);
+    for (int64_t n = 0; n <= 11; n++) assert_true(mica__kv_cache_can_cut(&c, n)); /* the ring holds 11 */
+    mica__kv_cache_grew(&c, 20);                                                  /* positions 9 to 19 are left */
+    assert_true(mica__kv_cache_can_cut(&c, 16));                                  /* sees 9 to 16 */
+    assert_false(mica__kv_cache_can_cut(&c, 15));
+    assert_false(mica__kv_cache_can_cut(&c, 0));
+    mica__kv_cache_grew(&c, 17); /* cut to 16 and grown by one: what was overwritten stays lost */
+    assert_false(mica__kv_cache_can_cut(&c, 15));
+    mica__kv_cache_reset(&c);
+    assert_true(mica__kv_cache_can_cut(&c, 0));
+    assert_int_equal(mica__kv_cache_bytes(&c), 0); /* nothing was really written */
+    mica__kv_cache_release(&c);
+    mica__kv_cache_release(&c);
+}
+
+static mica_status attempt(void *context)
+{
+    (void)context;
+    mica__kv_cache c;
+    MICA_TRY(make(&c));
+    mica__kv_cache_release(&c);
+    return MICA_OK;
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    failing_allocator_sweep(attempt, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
