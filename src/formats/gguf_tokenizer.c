@@ -121,6 +121,18 @@ static void put_vocab(mica__buf *out, const vocab *v)
     mica__buf_append_z(out, "},\n");
 }
 
+/* Bytes can stand in for what has no token if all of them are tokens. */
+static bool has_byte_tokens(const vocab *v)
+{
+    char name[8];
+    uint32_t id;
+    for (int b = 0; b < 256; b++) {
+        snprintf(name, sizeof name, "<0x%02X>", b);
+        if (!mica__map_get(&v->ids, mica__str_from(name), &id)) return false;
+    }
+    return true;
+}
+
 static void put_merge(mica__buf *out, mica__str left, mica__str right)
 {
     if (out->n && out->p[out->n - 1] != '[') mica__buf_append_char(out, ',');
@@ -315,8 +327,10 @@ static mica_status put_piece_model(mica__buf *out, const vocab *v, mica_error *e
         put_string(out, v->tokens[unknown]);
     else
         mica__buf_append_z(out, "null");
-    mica__buf_append_z(out, ", \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": true, "
-                            "\"byte_fallback\": true, \"ignore_merges\": false,\n");
+    mica__buf_printf(out,
+                     ", \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": true, "
+                     "\"byte_fallback\": %s, \"ignore_merges\": false,\n",
+                     has_byte_tokens(v) ? "true" : "false");
     put_vocab(out, v);
     scored *pieces = mica__alloc(v->n, sizeof *pieces);
     if (!pieces) return mica__fail_memory(err, v->n * sizeof *pieces, "scores");
@@ -425,7 +439,7 @@ static mica_status put_bytes(mica__buf *out, const vocab *v, const mica__pretoke
         out,
         "\"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, \"continuing_subword_prefix\": null, "
         "\"end_of_word_suffix\": null, \"fuse_unk\": false, \"byte_fallback\": %s, \"ignore_merges\": %s,\n",
-        raw ? "true" : "false", pre->flags & MICA__PRE_IGNORE_MERGES ? "true" : "false");
+        raw && has_byte_tokens(v) ? "true" : "false", pre->flags & MICA__PRE_IGNORE_MERGES ? "true" : "false");
     put_vocab(out, v);
     return put_stored_merges(out, v->g, err);
 }

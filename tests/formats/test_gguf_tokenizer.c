@@ -92,7 +92,7 @@ static void sentencepiece(void **state)
     gguf_file f = piece_file();
     CHECK(&f, mica__gguf_tokenizer, "model.merges",
           "[[\"" META "\",\"" META "\"],[\"a\",\"ab\"],[\"a\",\"b\"],[\"" META "\",\"ab\"]]", "model.type", "\"BPE\"",
-          "model.unk_token", "\"<unk>\"", "model.byte_fallback", "true", "model.fuse_unk", "true",
+          "model.unk_token", "\"<unk>\"", "model.byte_fallback", "false", "model.fuse_unk", "true",
           "model.vocab." META META, "10", "model.vocab.<0x0A>", "3", "pre_tokenizer", "null", "normalizer",
           "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"" META
           "\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" META "\"}]}",
@@ -175,7 +175,7 @@ static void byte_level(void **state)
     f = byte_file(NULL, merges, 2);
     CHECK(&f, mica__gguf_tokenizer, "model.type", "\"BPE\"");
     f = byte_file("whitespace", merges, 2);
-    CHECK(&f, mica__gguf_tokenizer, "model.byte_fallback", "true", "normalizer", "null", "decoder.decoders",
+    CHECK(&f, mica__gguf_tokenizer, "model.byte_fallback", "false", "normalizer", "null", "decoder.decoders",
           "[{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]");
 }
 
