@@ -174,7 +174,7 @@ static void check_long(const mica_tokenizer *t, const char *name, const char *un
     char *text = malloc(n);
     for (size_t i = 0; i < n; i += length) memcpy(text + i, unit, length);
     mica_ids ids = encode(t, (mica__str){text, n}, 0);
-    if (ids.n > 2 * n + 2) fail_msg("%s: %zu ids", name, ids.n);
+    if (ids.n > 8 * n) fail_msg("%s: %zu ids", name, ids.n);
     mica_ids_release(&ids);
     free(text);
 }
