@@ -50,7 +50,7 @@ def main():
             text = json.dumps(small(spec), separators=(",", ":"), ensure_ascii=False)
             write("tokenizer_json", name, text + ("\0" + config if name.startswith("added") else ""))
     for i, text in enumerate(zoo.TEXTS):
-        write("tokenizer_text", f"text-{i}", chr(i % len(TEXT)) + chr(i % 8) + text[:200])
+        write("tokenizer_text", f"text-{i}", chr(i % len(TEXT)) + chr(i % 32) + text[:200])
     with open(os.path.join(HERE, "tokenizer_samples.h"), "w", encoding="utf-8") as f:
         f.write("/* fuzz/tokenizer_samples.h: written by make_tokenizer_seeds.py. */\n")
         f.write("static const char *const samples[] = {\n")

@@ -101,11 +101,22 @@ const mica__stage_kind mica__stage_fuse = {feed_fuse, finish_fuse, false};
 
 /* ---- Replace ---- */
 
-/* Passes on text[0 .. n) with its matches replaced, but leaves the last `keep` bytes that are in no match; returns how many
- * bytes are done. */
-static size_t replace(mica__decoding *d, size_t i, mica__str text, size_t keep, bool last)
+/* How many bytes at the end of text could be the start of the literal. */
+static size_t possible_start(mica__str text, mica__str literal)
 {
-    mica__match_iter it = mica__pattern_iter(&STAGE(d, i)->pattern, text);
+    enum { LONG_LITERAL = 64 }; /* not worth a search */
+    size_t n = literal.n - 1 < text.n ? literal.n - 1 : text.n;
+    if (literal.n > LONG_LITERAL) return n;
+    while (n && memcmp(text.p + text.n - n, literal.p, n) != 0) n--;
+    return n;
+}
+
+/* Passes on text with its matches replaced. A literal's possible start at the end of a token that goes on is left; returns how
+ * many bytes are done. */
+static size_t replace(mica__decoding *d, size_t i, mica__str text, bool last)
+{
+    const mica__pattern *pattern = &STAGE(d, i)->pattern;
+    mica__match_iter it = mica__pattern_iter(pattern, text);
     mica__buf *out = &STATE(d, i)->scratch;
     mica__buf_clear(out);
     size_t done = 0;
@@ -120,17 +131,15 @@ static size_t replace(mica__decoding *d, size_t i, mica__str text, size_t keep, 
         mica__buf_append_str(out, STAGE(d, i)->text);
         done = it.end;
     }
-    size_t end = text.n > keep ? text.n - keep : 0;
-    while (end > done && end < text.n && ((unsigned char)text.p[end] & 0xc0) == 0x80) end--;
-    if (end > done) {
-        mica__buf_append(out, text.p + done, end - done);
-        done = end;
-    }
+    mica__str rest = {text.p + done, text.n - done};
+    if (!last) rest.n -= possible_start(rest, pattern->literal);
+    while (rest.n && done + rest.n < text.n && ((unsigned char)rest.p[rest.n] & 0xc0) == 0x80) rest.n--;
+    mica__buf_append_str(out, rest);
     pass(d, i + 1, mica__buf_str(out), last);
-    return done;
+    return done + rest.n;
 }
 
-static void feed_replace_regex(mica__decoding *d, size_t i, mica__str part, bool last) { replace(d, i, part, 0, last); }
+static void feed_replace_regex(mica__decoding *d, size_t i, mica__str part, bool last) { replace(d, i, part, last); }
 
 const mica__stage_kind mica__stage_replace_regex = {feed_replace_regex, NULL, true};
 
@@ -143,8 +152,7 @@ static void feed_replace(mica__decoding *d, size_t i, mica__str part, bool last)
         mica__buf_append_str(held, part);
         text = mica__buf_str(held);
     }
-    size_t literal = STAGE(d, i)->pattern.literal.n;
-    size_t done = replace(d, i, text, last ? 0 : literal - 1, last), rest = text.n - done;
+    size_t done = replace(d, i, text, last), rest = text.n - done;
     if (held->n) {
         memmove(held->p, held->p + done, rest);
         held->n = rest;

@@ -298,6 +298,17 @@ def zoo():
                 added(265, "\n\n"), added(266, "\n\n\n\n"), added(267, "abcde"), added(268, "bcd"), added(269, "low", normalized=True, special=True),
             ],
         )  # fmt: skip
+    few = [added(256, "<s>", special=True), added(257, "[R]", rstrip=True), added(258, "low", single_word=True, normalized=True)]
+    for name, parts in {
+        "strip-metaspace": dict(normalizer=normal["strip"], pre_tokenizer=split["metaspace-first"]),
+        "replace-metaspace": dict(normalizer={"type": "Replace", "pattern": {"String": "a"}, "content": ""}, pre_tokenizer=split["metaspace-first"]),
+        "metaspace-first": dict(pre_tokenizer=split["metaspace-first"]),
+        "metaspace-always": dict(pre_tokenizer=split["metaspace-always"]),
+        "byte-level": dict(pre_tokenizer=split["byte-level"]),
+        "words": dict(pre_tokenizer=split["words-metaspace-first"], normalizer=normal["lowercase"]),
+        "precompiled": dict(normalizer=normal["precompiled"], pre_tokenizer=split["metaspace-first"]),
+    }.items():
+        out["added-and-" + name] = glass(added_tokens=few, **parts)
     # Decoders.
     odd = ["<pad>", "|", "##a", "a", "b", " ", "\u2581", "\u2581a", "a\u2581b", "a</w>", "</w>", "b</w>c", ".", "n't", "'s", " do not", "do", "<0xE4>", "<0xBD>", "<0xA0>", "<0x41>",
            "<0xFF>", "<0xe4>", "\u0120a", "\u00e4", "\u00bd\u0142", "\u00c3", "\u00a9", "\u4f60", "ab", "ba", "aab", "", "  a  ", "'", " '", "<0x4>", "<0xGG>", "?", "aba"]  # fmt: skip
