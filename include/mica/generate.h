@@ -58,8 +58,8 @@ typedef struct mica_session mica_session;
 
 /* Zero means the default. */
 typedef struct mica_session_options {
-    int64_t max_context; /* positions; 0: the model's context */
-    uint64_t seed;       /* of sampling; a generation setting "seed" overrides it */
+    int64_t max_context; /* positions; 0: the model's context, but at least 4096, and at most what fits this machine's memory */
+    uint64_t seed;       /* of sampling; 0: a random one. A generation setting "seed" overrides it at each mica_generate */
 } mica_session_options;
 MICA_API mica_status mica_session_create(mica_session **out, mica_model *model, const mica_session_options *options,
                                          mica_error *err) MICA_NODISCARD;
@@ -99,7 +99,9 @@ typedef struct mica_generate_result {
 typedef int (*mica_on_token)(void *context, int32_t id, const char *text, size_t n, const float *scores);
 
 /* Generates after prompt `ids`, which replaces the session's content as far as it differs (a common prefix is kept in the cache).
- * config NULL: the model's settings. on_token and result may be NULL. Stop strings need the model's tokenizer. */
+ * config NULL: the model's settings. on_token and result may be NULL. Stop strings need the model's tokenizer; they end the
+ * generation and stay in the text, as in Transformers. An empty prompt starts with the model's bos token. After MICA_CANCELLED, *result
+ * holds what came before. UNSUPPORTED for settings that are not there yet (beams, guidance, speculation): they are never ignored. */
 MICA_API mica_status mica_generate(mica_session *s, const int32_t *ids, size_t n, const mica_generation_config *config,
                                    mica_on_token on_token, void *context, mica_generate_result *result,
                                    mica_error *err) MICA_NODISCARD;

@@ -25,7 +25,7 @@ typedef enum mica__setting_shape {
     MICA__SHAPE_ID,       /* a token id */
     MICA__SHAPE_IDS,      /* a token id or a list of them */
     MICA__SHAPE_ID_LISTS, /* [[1, 2], [3]] */
-    MICA__SHAPE_BIASES,   /* [[[1, 2], 0.5]] or {"1,2": 0.5} */
+    MICA__SHAPE_BIASES,   /* [[[1, 2], 0.5]] */
     MICA__SHAPE_DECAY,    /* [start, factor] */
     MICA__SHAPE_STRINGS,  /* a string or a list of them */
     MICA__SHAPE_ANY,

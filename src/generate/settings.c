@@ -119,6 +119,9 @@ static void read_stop_strings(reader *r)
     r->s->n_stop_strings = kept;
 }
 
+/* n_prompt + n, as much as fits. */
+static int64_t after(int64_t n_prompt, int64_t n) { return n < INT64_MAX - n_prompt ? n_prompt + n : INT64_MAX; }
+
 static void read_lengths(reader *r, int64_t n_prompt, int64_t context)
 {
     mica__settings *s = r->s;
@@ -127,7 +130,7 @@ static void read_lengths(reader *r, int64_t n_prompt, int64_t context)
     s->by_default = new_tokens < 0 && !r->c->values[MICA__SET_max_length];
     s->max_length = whole(r, MICA__SET_max_length, 20);
     if (new_tokens >= 0) {
-        s->max_length = new_tokens < INT64_MAX - n_prompt ? n_prompt + new_tokens : INT64_MAX;
+        s->max_length = after(n_prompt, new_tokens);
     } else if (s->by_default) {
         s->max_length += n_prompt;
         if (s->max_length > context) s->max_length = context;
@@ -137,7 +140,7 @@ static void read_lengths(reader *r, int64_t n_prompt, int64_t context)
                                (long long)n_prompt, (long long)s->max_length);
     }
     s->min_new_tokens = whole(r, MICA__SET_min_new_tokens, 0);
-    s->min_length = s->min_new_tokens ? n_prompt + s->min_new_tokens : whole(r, MICA__SET_min_length, 0);
+    s->min_length = s->min_new_tokens ? after(n_prompt, s->min_new_tokens) : whole(r, MICA__SET_min_length, 0);
 }
 
 static void read_sampling(reader *r)
@@ -169,7 +172,7 @@ static void read_penalties(reader *r)
     mica__jval decay = value(r, MICA__SET_exponential_decay_length_penalty);
     s->decay_start = -1;
     if (decay && mica__json_int(mica__json_at(decay, 0), &s->decay_start)) {
-        if (s->decay_start < INT64_MAX - s->n_prompt) s->decay_start += s->n_prompt;
+        s->decay_start = after(s->n_prompt, s->decay_start);
         mica__json_double(mica__json_at(decay, 1), &s->decay_factor);
     }
     s->forced_bos = -1;

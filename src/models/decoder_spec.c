@@ -102,18 +102,16 @@ void mica__decoder_common(mica__decoder_spec *s, mica__config *c, const mica__de
 void mica__decoder_windows(mica__decoder_spec *s, mica__config *c, const bool *sliding, int64_t window)
 {
     if (c->failure.status) return;
-    mica__layer_spec *layers = (mica__layer_spec *)s->layers;
     for (int i = 0; i < s->n_layers; i++) {
-        if (!sliding || sliding[i]) layers[i].window = window;
+        if (!sliding || sliding[i]) s->layers[i].window = window;
     }
 }
 
 void mica__decoder_layer_ropes(mica__decoder_spec *s, mica__config *c, const bool *sliding, int rope)
 {
     if (c->failure.status) return;
-    mica__layer_spec *layers = (mica__layer_spec *)s->layers;
     for (int i = 0; i < s->n_layers; i++) {
-        if (sliding[i]) layers[i].rope = rope;
+        if (sliding[i]) s->layers[i].rope = rope;
     }
 }
 
@@ -124,9 +122,8 @@ void mica__decoder_qwen_windows(mica__decoder_spec *s, mica__config *c)
     int64_t first = mica__config_int(c, "max_window_layers", 28, 0, INT32_MAX);
     const bool *listed = mica__config_sliding_layers(c, s->n_layers);
     if (c->failure.status || !use) return;
-    mica__layer_spec *layers = (mica__layer_spec *)s->layers;
     for (int i = 0; i < s->n_layers; i++) {
-        if (listed ? listed[i] : i >= first) layers[i].window = window;
+        if (listed ? listed[i] : i >= first) s->layers[i].window = window;
     }
 }
 

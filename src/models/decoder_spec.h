@@ -31,7 +31,7 @@ typedef struct mica__norm_names {
 typedef struct mica__decoder_spec {
     int64_t vocab, hidden, intermediate, context;
     int n_layers, n_heads, n_kv_heads, head_dim;
-    const mica__layer_spec *layers; /* [n_layers] */
+    mica__layer_spec *layers; /* [n_layers], in the config's arena */
 
     mica__norm_names norms;
     float norm_eps;

@@ -96,11 +96,17 @@ static const char *layer_name(const mica__decoder_spec *s, mica__layer_weight id
     return text;
 }
 
-static mica__wanted *want(mica__weight_list *list, mica__weight *target, int ndim, int64_t rows, int64_t columns)
+static void want(mica__weight_list *list, mica__weight *target, int64_t rows, int64_t columns, const char *fmt, ...)
+    MICA_PRINTF(5, 6);
+/* columns 0: a vector. */
+static void want(mica__weight_list *list, mica__weight *target, int64_t rows, int64_t columns, const char *fmt, ...)
 {
     mica__wanted *w = &list->items[list->n++];
-    *w = (mica__wanted){.ndim = ndim, .shape = {rows, columns}, .target = target};
-    return w;
+    *w = (mica__wanted){.ndim = columns ? 2 : 1, .shape = {rows, columns}, .target = target};
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(w->name, sizeof w->name, fmt, args);
+    va_end(args);
 }
 
 static void want_layers(mica__weight_list *list, const mica__decoder_spec *s, mica__weights *w)
@@ -110,10 +116,8 @@ static void want_layers(mica__weight_list *list, const mica__decoder_spec *s, mi
         for (int id = 0; id < MICA__LAYER_N_WEIGHTS; id++) {
             const char *name = layer_name(s, (mica__layer_weight)id, text);
             if (!name) continue;
-            const slot *t = &slots[id];
-            mica__wanted *it = want(list, &w->layers[layer][id], t->columns == SIDE_NONE ? 1 : 2, length_of(s, t->rows),
-                                    length_of(s, t->columns));
-            snprintf(it->name, sizeof it->name, "layers.%d.%s", layer, name);
+            want(list, &w->layers[layer][id], length_of(s, slots[id].rows), length_of(s, slots[id].columns),
+                 "layers.%d.%s", layer, name);
         }
     }
 }
@@ -353,8 +357,8 @@ mica_status mica__weight_list_make(mica__weight_list *out, const mica__decoder_s
     out->items = mica__calloc(out->cap, sizeof *out->items);
     if (!out->items) return mica__fail_memory(err, out->cap * sizeof *out->items, "list of tensors");
     out->prefix = find_prefix(checkpoint);
-    snprintf(want(out, &w->embedding, 2, s->vocab, s->hidden)->name, 120, "embed_tokens.weight");
-    snprintf(want(out, &w->final_norm, 1, s->hidden, 0)->name, 120, "norm.weight");
+    want(out, &w->embedding, s->vocab, s->hidden, "embed_tokens.weight");
+    want(out, &w->final_norm, s->hidden, 0, "norm.weight");
     want_layers(out, s, w);
     for (size_t i = 0; i < out->n; i++) find_one(checkpoint, out->prefix, &out->items[i]);
 
