@@ -96,11 +96,16 @@ static void computes_crc(void **state)
     const uint8_t check[] = "123456789";
     assert_int_equal(mica__crc32(0, check, 9), 0xcbf43926); /* the check value of the catalogues */
     assert_int_equal(mica__crc32(0, check, 0), 0);
-    uint8_t bytes[100];
-    for (int i = 0; i < 100; i++) bytes[i] = (uint8_t)(37 * i + 11);
-    uint32_t whole = mica__crc32(0, bytes, 100);
-    for (size_t cut = 0; cut <= 100; cut++)
-        assert_int_equal(mica__crc32(mica__crc32(0, bytes, cut), bytes + cut, 100 - cut), whole);
+    uint8_t bytes[1000];
+    uint32_t whole = 0xffffffff; /* bit by bit, as the polynomial says */
+    for (int i = 0; i < 1000; i++) {
+        bytes[i] = (uint8_t)(37 * i * i + 11 * i + (i >> 3));
+        whole ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++) whole = whole >> 1 ^ (whole & 1 ? 0xedb88320u : 0);
+        assert_int_equal(mica__crc32(0, bytes, (size_t)i + 1), ~whole);
+    }
+    for (size_t cut = 0; cut <= 1000; cut++) /* at every alignment */
+        assert_int_equal(mica__crc32(mica__crc32(0, bytes, cut), bytes + cut, 1000 - cut), ~whole);
 }
 
 static void refuses_kinds(void **state)
