@@ -192,6 +192,7 @@ static mica__jv slice_str(mica__jin *j, mica__jv s, int64_t start, int64_t step,
 {
     mica__str t = mica__jv_text(s);
     if (!mica__jin_spend(j, t.n / 128)) return JV_ERR;
+    if (!count) return mica__jv_markup(mica__jv_borrow(j, "", 0), s.sub);
     if (step == 1) {
         size_t from = offset_of(s, start), to = from;
         mica__jv rest = s;

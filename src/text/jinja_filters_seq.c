@@ -60,7 +60,7 @@ static mica__jv fold(mica__jin *j, mica__jv v, bool case_sensitive)
 /* The key that sorting by `attribute` (a path, or several separated by commas) compares: a list, also of one. */
 static mica__jv sort_key(mica__jin *j, mica__jv item, mica__jv attribute, bool case_sensitive)
 {
-    mica__str s = attribute.kind == JV_STR ? mica__jv_text(attribute) : (mica__str){0};
+    mica__str s = attribute.kind == JV_STR ? mica__jv_text(attribute) : MICA_STR("");
     mica__jitems keys = {0};
     for (bool more = true; more;) {
         const char *comma = s.n ? memchr(s.p, ',', s.n) : NULL;
