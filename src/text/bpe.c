@@ -247,20 +247,36 @@ static mica_status encode_plain(const mica__model *m, mica__model_work *w, mica_
 
 /* ---- the memory of short pieces ---- */
 
-enum { KEY_BYTES = 15, CACHED_IDS = 3, MOST_CACHED_WORDS = 8192 };
+enum { KEY_BYTES = 16, CACHED_IDS = 3, MOST_CACHED_WORDS = 16384 };
 
 typedef struct mica__cached_word {
-    uint64_t key[2]; /* up to 15 bytes, the last byte is their number; 0: free */
+    uint64_t key[2]; /* the bytes of the piece, the last eight of them once more if there are more than eight */
     int32_t ids[CACHED_IDS];
-    uint32_t n_ids;
+    uint16_t n_bytes, n_ids; /* n_bytes 0: free */
 } cached_word;
 
-static void make_key(mica__str piece, uint64_t key[2])
+static uint64_t load(const char *p, size_t n)
 {
-    unsigned char bytes[16] = {0};
-    memcpy(bytes, piece.p, piece.n);
-    bytes[KEY_BYTES] = (unsigned char)piece.n;
-    memcpy(key, bytes, sizeof bytes);
+    uint64_t word = 0;
+    memcpy(&word, p, n);
+    return word;
+}
+
+/* Loads of fixed size, overlapping where the piece is shorter than two of them: a copy of n bytes would be a call. */
+static inline void make_key(mica__str piece, uint64_t key[2])
+{
+    const char *p = piece.p;
+    size_t n = piece.n;
+    key[1] = 0;
+    if (n >= 8) {
+        key[0] = load(p, 8);
+        key[1] = load(p + n - 8, 8);
+    } else if (n >= 4) {
+        key[0] = load(p, 4) | load(p + n - 4, 4) << 32;
+    } else {
+        key[0] = (uint64_t)(unsigned char)p[0] | (uint64_t)(unsigned char)p[n / 2] << 8 |
+                 (uint64_t)(unsigned char)p[n - 1] << 16;
+    }
 }
 
 static mica_status encode_cached(const mica__model *m, mica__model_work *w, mica__str piece, bool is_bytes,
@@ -269,11 +285,11 @@ static mica_status encode_cached(const mica__model *m, mica__model_work *w, mica
     if (piece.n > KEY_BYTES || !w->cache) return encode_plain(m, w, piece, is_bytes, true, out, err);
     uint64_t key[2];
     make_key(piece, key);
-    uint64_t hash = (key[0] ^ key[1] * 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
+    uint64_t hash = (key[0] ^ (key[1] + piece.n) * 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
     cached_word *c = &w->cache[hash >> 40 & w->cache_mask];
-    if (c->key[0] == key[0] && c->key[1] == key[1]) {
+    if (c->key[0] == key[0] && c->key[1] == key[1] && c->n_bytes == piece.n) {
         if (out->capacity - out->n < CACHED_IDS) MICA_TRY(mica__ids_grow(out, CACHED_IDS, err));
-        for (uint32_t i = 0; i < CACHED_IDS; i++) out->data[out->n + i] = c->ids[i];
+        memcpy(out->data + out->n, c->ids, sizeof c->ids);
         out->n += c->n_ids;
         return MICA_OK;
     }
@@ -281,7 +297,7 @@ static mica_status encode_cached(const mica__model *m, mica__model_work *w, mica
     MICA_TRY(encode_plain(m, w, piece, is_bytes, true, out, err));
     size_t n = out->n - before;
     if (n > CACHED_IDS) return MICA_OK;
-    *c = (cached_word){{key[0], key[1]}, {0}, (uint32_t)n};
+    *c = (cached_word){{key[0], key[1]}, {0}, (uint16_t)piece.n, (uint16_t)n};
     for (size_t i = 0; i < n; i++) c->ids[i] = out->data[before + i];
     return MICA_OK;
 }

@@ -4,8 +4,8 @@
 
 mica_status mica__pattern_from_regex(mica__pattern *out, mica__str regex, mica_error *err)
 {
-    *out = (mica__pattern){0};
-    return mica__regex_create(&out->regex, regex, err);
+    *out = (mica__pattern){.scan = mica__scanner_find(regex)};
+    return out->scan ? MICA_OK : mica__regex_create(&out->regex, regex, err);
 }
 
 mica_status mica__pattern_parse(mica__pattern *out, mica__arena *arena, const mica__at *at, mica__jval object,
@@ -54,7 +54,11 @@ mica_status mica__pattern_next(mica__match_iter *it, mica__matcher *m, mica_erro
         it->start = SIZE_MAX;
         if (it->from > it->text.n || !it->text.n) return MICA_OK;
         size_t start, end;
-        if (it->pattern->regex) {
+        if (it->pattern->scan) {
+            if (it->from == it->text.n) return MICA_OK;
+            start = it->from;
+            end = start + it->pattern->scan(it->text.p + start, it->text.p + it->text.n);
+        } else if (it->pattern->regex) {
             MICA_TRY(mica__regex_find(it->pattern->regex, m, it->text, it->from, &start, &end, err));
         } else {
             find_literal(it, &start, &end);

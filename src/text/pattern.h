@@ -6,14 +6,17 @@
  *         if (it.start == SIZE_MAX) break;
  *         ... text[it.start .. it.end) ...
  *
- * Matches do not overlap; an empty match right behind the last match is passed over. */
+ * Matches do not overlap; an empty match right behind the last match is passed over. Well-known split
+ * expressions are recognised by their text and run by the scanners of scan.h. */
 #ifndef MICA_TEXT_PATTERN_H
 #define MICA_TEXT_PATTERN_H
 
 #include "text/field.h"
 #include "text/regex.h"
+#include "text/scan.h"
 
 typedef struct mica__pattern {
+    mica__scanner scan; /* of a well-known expression; then there is nothing else */
     mica__regex *regex; /* NULL: the literal */
     mica__str literal;  /* in the arena */
 } mica__pattern;

@@ -31,6 +31,13 @@ bool mica__is_word(uint32_t c)
            is_other_alphabetic_symbol(c);
 }
 
+bool mica__is_letter(uint32_t c)
+{
+    if (c < 0x80) return (c | 32) >= 'a' && (c | 32) <= 'z';
+    utf8proc_category_t k = category(c);
+    return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
+}
+
 bool mica__is_numeric(uint32_t c)
 {
     if (c < 0x80) return c >= '0' && c <= '9';

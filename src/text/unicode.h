@@ -6,6 +6,7 @@
 
 bool mica__is_space(uint32_t c);       /* White_Space */
 bool mica__is_word(uint32_t c);        /* \w: Alphabetic, marks, decimal digits, connector punctuation */
+bool mica__is_letter(uint32_t c);      /* L* */
 bool mica__is_numeric(uint32_t c);     /* N* */
 bool mica__is_punctuation(uint32_t c); /* P* and every ASCII punctuation character */
 bool mica__is_mark(uint32_t c);        /* M* */
