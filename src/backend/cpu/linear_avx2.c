@@ -3,7 +3,7 @@
  * Every output is one chain of eight-lane fused multiply-adds over k, ascending, and one fixed sum of the lanes, in every path
  * below, so a row of x gives the same bits alone and among others:
  *
- *     M <= 4   w is converted on the way from memory into the chains of a few of its rows at once; memory sets the pace
+ *     M <= 4   (and not 2, 3, 5 or 6 bits) w is converted on the way from memory into the chains of a few of its rows at once; memory sets the pace
  *     else     a panel of PANEL rows by DEPTH elements of w is converted once and used for BLOCK rows of x in tiles of 4 x 3
  *              chains; between two depths a chain's lanes wait in scratch memory
  *
@@ -328,25 +328,29 @@ static void load_bias(const job *j, int64_t row, int64_t n, float *bias)
     }
 }
 
-#define DIRECT_ROWS(R, C)                                                                                              \
-    for (; row + C <= end; row += C) {                                                                                 \
+/* Columns [row, row + C) for all rows of x, some at a time. */
+#define DIRECT(C)                                                                                                      \
+    do {                                                                                                               \
+        int64_t r = 0;                                                                                                 \
         load_bias(j, row, C, bias);                                                                                    \
-        direct(f, R, C, j->x, j->x_stride, j->w, row, j->k, bias, j->out + row, j->n);                                 \
-    }
+        for (; r + 4 <= j->rows; r += 4)                                                                               \
+            direct(f, 4, C, j->x + r * j->x_stride, j->x_stride, j->w, row, j->k, bias, j->out + r * j->n + row,       \
+                   j->n);                                                                                              \
+        for (; r < j->rows; r++)                                                                                       \
+            direct(f, 1, C, j->x + r * j->x_stride, j->x_stride, j->w, row, j->k, bias, j->out + r * j->n + row,       \
+                   j->n);                                                                                              \
+    } while (0)
 
+/* Four columns keep enough of w's rows on the way from memory; expanding affine codes is slower than that, so two do. */
 MICA__INLINE void few_rows(form f, const job *j, int64_t row, int64_t end)
 {
     float bias[4];
-    switch (j->rows) {
-    case 1:
-        DIRECT_ROWS(1, 4) DIRECT_ROWS(1, 1) break;
-    case 2:
-        DIRECT_ROWS(2, 4) DIRECT_ROWS(2, 1) break;
-    case 3:
-        DIRECT_ROWS(3, 3) DIRECT_ROWS(3, 1) break;
-    default:
-        DIRECT_ROWS(4, 2) DIRECT_ROWS(4, 1) break;
+    if (f <= BF16) {
+        for (; row + 4 <= end; row += 4) DIRECT(4);
+    } else {
+        for (; row + 2 <= end; row += 2) DIRECT(2);
     }
+    for (; row < end; row++) DIRECT(1);
 }
 
 static size_t member_bytes(void) { return (PANEL * DEPTH + BLOCK * PANEL * 8) * sizeof(float); }
@@ -391,7 +395,9 @@ MICA__INLINE void linear(form f, const mica__instr *instr, const mica__run *run,
     }
     int64_t begin, end;
     mica__share(j.n, PANEL, id, n, &begin, &end);
-    if (j.rows <= 4) {
+    /* Odd widths are rare: they do not get an instance of the direct loops. */
+    bool direct_form = f <= BF16 || f == AFFINE4 || f == AFFINE8;
+    if (direct_form && j.rows <= 4) {
         few_rows(f, &j, begin, end);
     } else {
         many_rows(f, &j, begin, end, (float *)(void *)mica__member_scratch(instr, run, id));

@@ -213,9 +213,9 @@ MICA__INLINE __m256i unpack_chunk(int bits, const uint8_t *p)
 /* A block to a byte per code, in the order of x's rows. Reads up to SLACK bytes past the block. */
 enum { SLACK = 16, BLOCK_MAX = BLOCK * 128 };
 
-MICA__INLINE void unpack_block(int bits, int size, const uint8_t *p, uint8_t *codes)
+MICA__INLINE void unpack_bits(int bits, int n, const uint8_t *p, uint8_t *codes)
 {
-    for (int i = 0; i < BLOCK * size; i += 64) {
+    for (int i = 0; i < n; i += 64) {
         __m256i low, high;
         if (bits == 4) {
             __m256i v = load_codes(p + i / 2), mask = _mm256_set1_epi8(15);
@@ -233,8 +233,34 @@ MICA__INLINE void unpack_block(int bits, int size, const uint8_t *p, uint8_t *co
     }
 }
 
+/* One copy for all kernels: only the loops of products are worth an instance for each kind of weights. */
+MICA__AVX2 static __attribute__((noinline)) void unpack_block(int bits, int size, const uint8_t *p, uint8_t *codes)
+{
+    const int n = BLOCK * size;
+    switch (bits) {
+    case 2:
+        unpack_bits(2, n, p, codes);
+        break;
+    case 3:
+        unpack_bits(3, n, p, codes);
+        break;
+    case 4:
+        unpack_bits(4, n, p, codes);
+        break;
+    case 5:
+        unpack_bits(5, n, p, codes);
+        break;
+    case 6:
+        unpack_bits(6, n, p, codes);
+        break;
+    default:
+        unpack_bits(8, n, p, codes);
+        break;
+    }
+}
+
 /* The codes of block b of a row where all of it and SLACK may be read: in place or, at the row's end, in `copy`, padded by zeros. */
-MICA__INLINE const uint8_t *readable(int bits, int size, const uint8_t *row, size_t row_bytes, int64_t b, uint8_t *copy)
+static const uint8_t *readable(int bits, int size, const uint8_t *row, size_t row_bytes, int64_t b, uint8_t *copy)
 {
     const size_t block_bytes = (size_t)(size * bits), slack = bits == 4 || bits == 8 ? 0 : SLACK,
                  at = (size_t)b * block_bytes;
@@ -315,7 +341,7 @@ MICA__INLINE float dot_packed(int bits, int size, const source *s, const layout 
 }
 
 /* An unpacked row of w in the member's scratch memory: laid out like a row of x, with scales and biases for d and dsum. */
-MICA__INLINE void unpack_row(int bits, int size, const source *s, const layout *l, uint8_t *to)
+MICA__AVX2 static void unpack_row(int bits, int size, const source *s, const layout *l, uint8_t *to)
 {
     float *scales = (float *)(void *)(to + l->codes), *biases = scales + l->groups;
     uint8_t copy[BLOCK_MAX + SLACK];
@@ -357,7 +383,7 @@ static inline int64_t word_of(int bits, int size, int64_t g, int i)
 
 static inline int planes_of(int bits) { return bits > 4 ? 2 : 1; }
 
-/* Panel of 16 rows of w: for each chain j and block b, in this order, the group 8 b + j: for each plane size / 4 steps of [16 rows][4 bytes],
+/* Panel of 16 rows of w: for each chain j and block b, in this order, the group 8 b + j: for each plane, the high one first, size / 4 steps of [16 rows][4 bytes],
  * then (in a second array) [16] scales and [16] biases. */
 static int64_t panel_codes(const layout *l, int bits) { return l->codes * WIDE * planes_of(bits); }
 static int64_t panel_bytes(const layout *l, int bits)
@@ -389,7 +415,7 @@ MICA__INLINE void transpose8(__m256i *v)
 }
 
 /* Lanes [half * 8, half * 8 + 8) of the panel from 8 unpacked rows. */
-MICA__INLINE void interleave(int bits, int size, const layout *l, const uint8_t *rows, int half, uint8_t *panel)
+MICA__AVX2 static void interleave(int bits, int size, const layout *l, const uint8_t *rows, int half, uint8_t *panel)
 {
     const int planes = planes_of(bits), steps = size / 4;
     uint8_t *codes = panel + half * LANES * 4;
@@ -400,6 +426,7 @@ MICA__INLINE void interleave(int bits, int size, const layout *l, const uint8_t 
             int64_t g = b * BLOCK + j;
             for (int i = 0; i < steps; i += STEPS) {
                 __m256i v[LANES];
+                MICA__UNROLL
                 for (int r = 0; r < LANES; r++) {
                     const uint8_t *row = rows + r * l->bytes;
                     __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(row + 4 * word_of(bits, size, g, i)));
@@ -414,9 +441,8 @@ MICA__INLINE void interleave(int bits, int size, const layout *l, const uint8_t 
                         _mm256_storeu_si256((__m256i *)(void *)to, v[s]);
                         continue;
                     }
-                    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_and_si256(v[s], low));
-                    _mm256_storeu_si256((__m256i *)(void *)(to + steps * WIDE * 4),
-                                        _mm256_and_si256(_mm256_srli_epi16(v[s], 4), low));
+                    _mm256_storeu_si256((__m256i *)(void *)(to + steps * WIDE * 4), _mm256_and_si256(v[s], low));
+                    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_and_si256(_mm256_srli_epi16(v[s], 4), low));
                 }
             }
             for (int r = 0; r < LANES; r++) {
@@ -434,14 +460,16 @@ MICA__INLINE void interleave(int bits, int size, const layout *l, const uint8_t 
  * they take as it is. */
 #define KEEP(v) __asm__("" : "+x"(v))
 
-/* sums[t][v] = over one run of 8 steps, for T rows of x and two vectors of rows of w. x: the words of the run in the first row. */
-MICA__INLINE void run_sums(int bits, int size, int T, const uint8_t *w, const uint8_t *x, int64_t x_stride, int64_t g,
-                           int first, __m256i sums[TOKENS][2])
+/* Integer sums over one run of 8 steps, for T rows of x and two vectors of rows of w, added to totals[t][v]. x: the first word of the run in
+ * the first row; `split`: its second half is 4 words further on. */
+MICA__INLINE void run_sums(bool split, int T, const uint8_t *w, const uint8_t *x, int64_t x_stride,
+                           __m256i totals[TOKENS][2])
 {
+    __m256i sums[TOKENS][2];
     MICA__UNROLL
     for (int i = 0; i < STEPS; i++) {
         __m256i w0 = load_codes(w + i * WIDE * 4), w1 = load_codes(w + i * WIDE * 4 + 32);
-        const uint8_t *at = x + 4 * word_of(bits, size, g, first + i);
+        const uint8_t *at = x + 4 * (split && i >= 4 ? i + 4 : i);
         MICA__UNROLL
         for (int t = 0; t < T; t++) {
             int32_t word;
@@ -454,55 +482,54 @@ MICA__INLINE void run_sums(int bits, int size, int T, const uint8_t *w, const ui
         }
     }
     MICA__UNROLL
-    for (int t = 0; t < T; t++)
-        for (int v = 0; v < 2; v++) sums[t][v] = _mm256_madd_epi16(sums[t][v], ones16());
-}
-
-/* totals[t][v]: the integer sums of group g. w: the group's steps in the panel. */
-MICA__INLINE void group_sums(int bits, int size, int T, const uint8_t *w, const uint8_t *x, int64_t x_stride, int64_t g,
-                             __m256i totals[TOKENS][2])
-{
-    const int runs = size / 32, planes = planes_of(bits);
-    for (int plane = planes - 1; plane >= 0; plane--) {
-        for (int run = 0; run < runs; run++) {
-            __m256i sums[TOKENS][2];
-            run_sums(bits, size, T, w + (plane * runs + run) * STEPS * WIDE * 4, x, x_stride, g, run * STEPS, sums);
-            MICA__UNROLL
-            for (int t = 0; t < T; t++) {
-                for (int v = 0; v < 2; v++) {
-                    bool begins = plane == planes - 1 && run == 0;
-                    if (!begins && run == 0) totals[t][v] = _mm256_slli_epi32(totals[t][v], 4);
-                    totals[t][v] = begins ? sums[t][v] : _mm256_add_epi32(totals[t][v], sums[t][v]);
-                }
-            }
-        }
+    for (int t = 0; t < T; t++) {
+        totals[t][0] = _mm256_add_epi32(totals[t][0], _mm256_madd_epi16(sums[t][0], ones16()));
+        totals[t][1] = _mm256_add_epi32(totals[t][1], _mm256_madd_epi16(sums[t][1], ones16()));
     }
 }
 
+/* What a tile needs to know. */
+typedef struct shape {
+    int bits, size;
+    layout l;
+} shape;
+
 /* y[t][v]: 16 rows of w, T rows of x. */
-MICA__INLINE void tile(int bits, int size, int T, const layout *l, const uint8_t *panel, const uint8_t *x,
-                       __m256 y[TOKENS][2])
+MICA__INLINE void tile(bool split, int T, const shape *s, const uint8_t *panel, const uint8_t *x, __m256 y[TOKENS][2])
 {
-    const int64_t group_bytes = (int64_t)size * WIDE * planes_of(bits);
-    const float *factors = (const float *)(const void *)(panel + panel_codes(l, bits));
+    const layout *l = &s->l;
+    const int runs = s->size / (4 * STEPS), planes = planes_of(s->bits);
+    const float *factors = (const float *)(const void *)(panel + panel_codes(l, s->bits));
     __m256 chain[BLOCK][TOKENS][2];
     for (int64_t j = 0; j < BLOCK; j++) {
         __m256 sum[TOKENS][2];
+        MICA__UNROLL
         for (int t = 0; t < T; t++) sum[t][0] = sum[t][1] = _mm256_setzero_ps();
-        for (int64_t b = 0; b < l->blocks; b++, panel += group_bytes, factors += 2 * WIDE) {
+        for (int64_t b = 0; b < l->blocks; b++, factors += 2 * WIDE) {
             const int64_t g = b * BLOCK + j;
             __m256i totals[TOKENS][2];
-            group_sums(bits, size, T, panel, x, l->bytes, g, totals);
+            MICA__UNROLL
+            for (int t = 0; t < T; t++) totals[t][0] = totals[t][1] = _mm256_setzero_si256();
+            for (int plane = 0; plane < planes; plane++) { /* the high one first */
+                MICA__UNROLL
+                for (int t = 0; t < T && plane; t++) {
+                    totals[t][0] = _mm256_slli_epi32(totals[t][0], 4);
+                    totals[t][1] = _mm256_slli_epi32(totals[t][1], 4);
+                }
+                for (int run = 0; run < runs; run++, panel += STEPS * WIDE * 4)
+                    run_sums(split, T, panel, x + 4 * word_of(s->bits, s->size, g, run * STEPS), l->bytes, totals);
+            }
             MICA__UNROLL
             for (int t = 0; t < T; t++) {
                 const float *d = (const float *)(const void *)(x + t * l->bytes + l->codes) + g;
                 __m256 scale = _mm256_broadcast_ss(d), dsum = _mm256_broadcast_ss(d + l->groups);
-                int32_t offset;
-                memcpy(&offset, d + 2 * l->groups, 4);
+                int32_t offset = 0;
+                if (s->bits == 8) memcpy(&offset, d + 2 * l->groups, 4);
+                MICA__UNROLL
                 for (int v = 0; v < 2; v++) {
-                    if (bits == 8) totals[t][v] = _mm256_sub_epi32(totals[t][v], _mm256_set1_epi32(offset));
+                    __m256i total = _mm256_sub_epi32(totals[t][v], _mm256_set1_epi32(offset));
                     __m256 factor = _mm256_mul_ps(_mm256_loadu_ps(factors + v * LANES), scale);
-                    sum[t][v] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(totals[t][v]), factor, sum[t][v]);
+                    sum[t][v] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), factor, sum[t][v]);
                     sum[t][v] = _mm256_fmadd_ps(_mm256_loadu_ps(factors + WIDE + v * LANES), dsum, sum[t][v]);
                 }
             }
@@ -519,6 +546,26 @@ MICA__INLINE void tile(int bits, int size, int T, const layout *l, const uint8_t
     }
 }
 
+MICA__AVX2 static void tile_1(const shape *s, const uint8_t *panel, const uint8_t *x, __m256 y[TOKENS][2])
+{
+    tile(false, 1, s, panel, x, y);
+}
+
+MICA__AVX2 static void tile_4(const shape *s, const uint8_t *panel, const uint8_t *x, __m256 y[TOKENS][2])
+{
+    tile(false, 4, s, panel, x, y);
+}
+
+MICA__AVX2 static void split_tile_1(const shape *s, const uint8_t *panel, const uint8_t *x, __m256 y[TOKENS][2])
+{
+    tile(true, 1, s, panel, x, y);
+}
+
+MICA__AVX2 static void split_tile_4(const shape *s, const uint8_t *panel, const uint8_t *x, __m256 y[TOKENS][2])
+{
+    tile(true, 4, s, panel, x, y);
+}
+
 /* ---- kernels -------------------------------------------------------------------------------------------------------------------- */
 
 static float bias_of(const mica__instr *instr, int64_t row)
@@ -530,11 +577,46 @@ static float bias_of(const mica__instr *instr, int64_t row)
     return bias;
 }
 
-MICA__INLINE void many_rows(int bits, int size, const mica__instr *instr, const layout *l, const uint8_t *x,
-                            int64_t rows, uint8_t *memory, int64_t begin, int64_t end)
+/* Dot products of one row of w and one of x, for a kind of weights. */
+typedef struct dots {
+    float (*packed)(int bits, const source *s, const layout *l, const uint8_t *x);
+    float (*unpacked)(const layout *l, const uint8_t *w, const uint8_t *x);
+} dots;
+
+#define DOTS(kind, size, packed_bits)                                                                                  \
+    MICA__AVX2 static float packed_##kind##_##size(int bits, const source *s, const layout *l, const uint8_t *x)       \
+    {                                                                                                                  \
+        (void)bits;                                                                                                    \
+        return dot_packed(packed_bits, size, s, l, x);                                                                 \
+    }                                                                                                                  \
+    MICA__AVX2 static float unpacked_##kind##_##size(const layout *l, const uint8_t *w, const uint8_t *x)              \
+    {                                                                                                                  \
+        return dot_unpacked(kind, size, l, w, x);                                                                      \
+    }
+DOTS(4, 32, 4)
+DOTS(4, 64, 4)
+DOTS(4, 128, 4)
+DOTS(6, 32, bits) /* 2, 3, 5, 6: by bytes */
+DOTS(6, 64, bits)
+DOTS(6, 128, bits)
+DOTS(8, 32, 8)
+DOTS(8, 64, 8)
+DOTS(8, 128, 8)
+
+static const dots dots_4[3] = {
+    {packed_4_32, unpacked_4_32}, {packed_4_64, unpacked_4_64}, {packed_4_128, unpacked_4_128}};
+static const dots dots_6[3] = {
+    {packed_6_32, unpacked_6_32}, {packed_6_64, unpacked_6_64}, {packed_6_128, unpacked_6_128}};
+static const dots dots_8[3] = {
+    {packed_8_32, unpacked_8_32}, {packed_8_64, unpacked_8_64}, {packed_8_128, unpacked_8_128}};
+
+MICA__AVX2 static void many_rows(const mica__instr *instr, const shape *s, const uint8_t *x, int64_t rows,
+                                 uint8_t *memory, int64_t begin, int64_t end)
 {
     const mica__tensor *w = &instr->in[1];
-    uint8_t *panel = memory, *bytes = memory + panel_bytes(l, bits);
+    const layout *l = &s->l;
+    bool split = s->bits == 4 && s->size == 32;
+    uint8_t *panel = memory, *bytes = memory + panel_bytes(l, s->bits);
     int64_t n_out = w->shape[0];
     for (int64_t c = begin; c < end; c += WIDE) {
         int64_t cols = mica__min(end - c, WIDE);
@@ -542,90 +624,67 @@ MICA__INLINE void many_rows(int bits, int size, const mica__instr *instr, const 
         for (int half = 0; half < 2; half++) {
             memset(bytes, 0, (size_t)(LANES * l->bytes));
             for (int64_t i = half * LANES; i < mica__min(cols, (half + 1) * LANES); i++) {
-                source s = source_of(w, c + i);
-                unpack_row(bits, size, &s, l, bytes + (i - half * LANES) * l->bytes);
+                source row = source_of(w, c + i);
+                unpack_row(s->bits, s->size, &row, l, bytes + (i - half * LANES) * l->bytes);
                 bias[i] = bias_of(instr, c + i);
             }
-            interleave(bits, size, l, bytes, half, panel);
+            interleave(s->bits, s->size, l, bytes, half, panel);
         }
         for (int64_t r = 0, T; r < rows; r += T) {
             __m256 y[TOKENS][2];
-            const uint8_t *at = x + r * l->bytes;
-            T = rows - r >= 4 ? 4 : rows - r >= 2 ? 2 : 1;
-            if (T == 4) tile(bits, size, 4, l, panel, at, y);
-            if (T == 2) tile(bits, size, 2, l, panel, at, y);
-            if (T == 1) tile(bits, size, 1, l, panel, at, y);
+            T = rows - r >= TOKENS ? TOKENS : 1;
+            (T == 1 ? split ? split_tile_1 : tile_1 : split ? split_tile_4 : tile_4)(s, panel, x + r * l->bytes, y);
             for (int64_t t = 0; t < T; t++) {
                 for (int v = 0; v < 2 && cols > v * LANES; v++) {
                     float *out = (float *)instr->out.data + (r + t) * n_out + c + v * LANES;
-                    mica__store_some(out, _mm256_add_ps(y[t][v], _mm256_loadu_ps(bias + v * LANES)),
-                                     mica__min(cols - v * LANES, LANES));
+                    __m256 sum = _mm256_add_ps(y[t][v], _mm256_loadu_ps(bias + v * LANES));
+                    mica__store_some(out, sum, mica__min(cols - v * LANES, LANES));
                 }
             }
         }
     }
 }
 
-MICA__INLINE void linear(int bits, int size, const mica__instr *instr, const mica__run *run, int id, int n)
+static void linear(const mica__instr *instr, const mica__run *run, int id, int n)
 {
     const mica__tensor *w = &instr->in[1];
-    const layout l = layout_of(w);
+    const shape s = {w->affine.bits, w->affine.group_size, layout_of(w)};
+    const layout *l = &s.l;
+    const dots *dot = (s.bits == 4 ? dots_4 : s.bits == 8 ? dots_8 : dots_6) + s.size / 64;
     int64_t rows = mica__rows(&instr->in[0], run), n_out = w->shape[0], begin, end;
     float *out = instr->out.data;
-    mica__share(n_out, 4 * PANEL, id, n, &begin, &end);
-    if (rows == 1) {
-        for (int64_t c = begin; c < end; c++) {
-            source s = source_of(w, c);
-            out[c] = dot_packed(bits, size, &s, &l, run->scratch) + bias_of(instr, c);
-        }
-        return;
-    }
     uint8_t *memory = mica__member_scratch(instr, run, id);
+    const uint8_t *x = run->scratch;
+    mica__share(n_out, WIDE, id, n, &begin, &end);
     if (rows >= MANY) {
-        many_rows(bits, size, instr, &l, run->scratch, rows, memory, begin, end);
+        many_rows(instr, &s, x, rows, memory, begin, end);
         return;
     }
-    for (int64_t c = begin; c < end; c += PANEL) {
+    for (int64_t c = begin; c < end && rows == 1; c++) {
+        source row = source_of(w, c);
+        out[c] = dot->packed(s.bits, &row, l, x) + bias_of(instr, c);
+    }
+    for (int64_t c = begin; c < end && rows > 1; c += PANEL) {
         int64_t cols = mica__min(end - c, PANEL);
         float bias[PANEL];
         for (int64_t i = 0; i < cols; i++) {
-            source s = source_of(w, c + i);
-            unpack_row(bits, size, &s, &l, memory + i * l.bytes);
+            source row = source_of(w, c + i);
+            unpack_row(s.bits, s.size, &row, l, memory + i * l->bytes);
             bias[i] = bias_of(instr, c + i);
         }
         for (int64_t r = 0; r < rows; r++)
             for (int64_t i = 0; i < cols; i++)
-                out[r * n_out + c + i] =
-                    dot_unpacked(bits, size, &l, memory + i * l.bytes, run->scratch + r * l.bytes) + bias[i];
+                out[r * n_out + c + i] = dot->unpacked(l, memory + i * l->bytes, x + r * l->bytes) + bias[i];
     }
 }
-
-#define DEFINE(bits, size)                                                                                             \
-    MICA__AVX2 static void linear_##bits##_##size(const mica__instr *instr, const mica__run *run, int id, int n)       \
-    {                                                                                                                  \
-        linear(bits, size, instr, run, id, n);                                                                         \
-    }
-#define DEFINE_SIZES(bits) DEFINE(bits, 32) DEFINE(bits, 64) DEFINE(bits, 128)
-DEFINE_SIZES(2)
-DEFINE_SIZES(3)
-DEFINE_SIZES(4)
-DEFINE_SIZES(5)
-DEFINE_SIZES(6)
-DEFINE_SIZES(8)
-
-#define ROW(bits) [bits] = {linear_##bits##_32, linear_##bits##_64, linear_##bits##_128}
-static const mica__kernel kernels[9][3] = {ROW(2), ROW(3), ROW(4), ROW(5), ROW(6), ROW(8)};
 
 bool mica__linear_int8_avx2(mica__instr *instr)
 {
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
-    if (!w->quantized) return false;
+    if (!w->quantized || instr->exact) return false;
     const layout l = layout_of(w);
-    mica__kernel kernel = kernels[w->affine.bits][w->affine.group_size / 64];
-    if (!kernel) return false;
     instr->phase[0] = round_x;
-    instr->first_phase_key = (uint64_t)w->affine.group_size << 1 | (w->affine.bits == 4); /* what round_x looks at */
-    instr->phase[1] = kernel;
+    instr->phase[1] = linear;
     instr->n_phases = 2;
     instr->scratch_bytes = (size_t)x->shape[0] * (size_t)l.bytes;
     instr->member_scratch_bytes = mica__round64((size_t)(panel_bytes(&l, w->affine.bits) + LANES * l.bytes));
