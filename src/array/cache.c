@@ -4,6 +4,8 @@
  * context of any length without growing anything while it decodes. */
 #include "array.h"
 
+#include <sys/mman.h>
+
 mica_status mica_cache_create(mica_cache **out, const mica_cache_options *o, mica_error *err)
 {
     *out = NULL;
@@ -27,6 +29,11 @@ mica_status mica_cache_create(mica_cache **out, const mica_cache_options *o, mic
         return mica__fail(err, MICA_MEMORY, "cannot reserve a cache for %lld positions (%zu MiB)",
                           (long long)o->capacity, (key_bytes + value_bytes) >> 20);
     }
+    /* Where huge pages are given unasked, the first position of every head would commit two megabytes. */
+#ifdef MADV_NOHUGEPAGE
+    madvise(c->keys, key_bytes, MADV_NOHUGEPAGE);
+    madvise(c->values, value_bytes, MADV_NOHUGEPAGE);
+#endif
     *out = c;
     return MICA_OK;
 }
