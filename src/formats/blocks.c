@@ -10,6 +10,7 @@
  * Conversion to GGUF reorders the rows of q and k for some architectures: HF row h*d + s*(d/2) + p became row h*d + 2p + s. Both readers
  * put them back, row by row, so that there is never a second copy of a tensor. */
 #include "strides.h"
+#include "superblocks.h"
 
 #include <math.h>
 #include <string.h>
@@ -209,24 +210,38 @@ static void strided_to_float(const mica__tensor_view *v, float *out)
     }
 }
 
+static bool superblocks_to_float(const mica__superblock *s, const uint8_t *in, size_t n_blocks, float *out, size_t *bad)
+{
+    for (size_t b = 0; b < n_blocks; b++, in += s->n_bytes, out += s->n_elements) {
+        *bad = b;
+        if (!s->to_float(in, out)) return false;
+    }
+    return true;
+}
+
 mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_error *err)
 {
     const struct layout *l = layout_of(v);
+    const mica__superblock *s = mica__superblock_of(v->storage);
     if (v->strides) {
         strided_to_float(v, out);
         return MICA_OK;
     }
-    if (!l && v->storage != MICA__STORAGE_PLAIN)
+    if (!l && !s && v->storage != MICA__STORAGE_PLAIN)
         return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s': type %s is not supported yet",
                           MICA_QUOTED_STR(v->file_name), v->type_name);
     rows r = rows_of(v);
     for (size_t row = 0; row < r.n_rows; row++, out += r.n_elements) {
         const uint8_t *in = row_data(v, &r, row);
         size_t bad = 0;
-        if (!l)
+        bool ok = true;
+        if (s)
+            ok = superblocks_to_float(s, in, r.n_elements / (size_t)s->n_elements, out, &bad);
+        else if (l)
+            ok = blocks_to_float(l, in, r.n_elements / BLOCK, out, &bad);
+        else
             plain_to_float(v->dtype, in, r.n_elements, out);
-        else if (!blocks_to_float(l, in, r.n_elements / BLOCK, out, &bad))
-            return fail_scale(v, row, bad, err);
+        if (!ok) return fail_scale(v, row, bad, err);
         for (size_t i = 0; v->add != 0 && i < r.n_elements; i++) out[i] += v->add;
     }
     return MICA_OK;
@@ -258,6 +273,12 @@ static unsigned scale_limit(const struct layout *l) { return (31u - (unsigned)lo
 bool mica__tensor_affine_form(const mica__tensor_view *v, int *bits, int *group_size)
 {
     const struct layout *l = layout_of(v);
+    const mica__superblock *s = mica__superblock_of(v->storage);
+    if (s && s->bits && v->ndim == 2 && v->add == 0) {
+        *bits = s->bits;
+        *group_size = BLOCK;
+        return true;
+    }
     if (!l || v->ndim != 2 || v->add != 0) return false;
     if (l->offset_at < 0) {
         unsigned limit = scale_limit(l), largest = 0;
@@ -328,9 +349,51 @@ static bool row_to_affine(const struct layout *l, const uint8_t *in, size_t n_bl
     return true;
 }
 
-mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, uint16_t *scales, uint16_t *biases,
+/* One row of superblocks, with scales and biases in float32. */
+static bool super_row_to_affine(const mica__superblock *s, const uint8_t *in, size_t n_blocks, uint32_t *codes,
+                                float *scales, float *biases, size_t *bad)
+{
+    uint8_t bytes[256], *out = (uint8_t *)codes;
+    for (size_t b = 0; b < n_blocks; b++, in += s->n_bytes) {
+        *bad = b;
+        if (!s->to_affine(in, bytes, scales, biases)) return false;
+        for (int octet = 0; octet < s->n_elements / 8; octet++, out += s->bits) {
+            uint64_t bits = 0;
+            for (int i = 0; i < 8; i++) bits |= (uint64_t)bytes[8 * octet + i] << (s->bits * i);
+            memcpy(out, &bits, (size_t)s->bits);
+        }
+        scales += s->n_elements / BLOCK;
+        biases += s->n_elements / BLOCK;
+    }
+    return true;
+}
+
+static mica_status read_super_affine(const mica__superblock *s, const mica__tensor_view *v, uint32_t *codes,
+                                     float *scales, float *biases, mica_error *err)
+{
+    rows r = rows_of(v);
+    size_t n_blocks = r.n_elements / (size_t)s->n_elements, n_groups = r.n_elements / BLOCK, bad = 0;
+    for (size_t row = 0; row < r.n_rows; row++) {
+        if (!super_row_to_affine(s, row_data(v, &r, row), n_blocks, codes, scales, biases, &bad))
+            return fail_scale(v, row, bad, err);
+        codes += n_groups * (size_t)s->bits;
+        scales += n_groups;
+        biases += n_groups;
+    }
+    return MICA_OK;
+}
+
+mica_dtype mica__tensor_affine_dtype(const mica__tensor_view *v)
+{
+    return mica__superblock_of(v->storage) ? MICA_DTYPE_F32 : MICA_DTYPE_F16;
+}
+
+mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, void *scales_out, void *biases_out,
                                      mica_error *err)
 {
+    const mica__superblock *s = mica__superblock_of(v->storage);
+    if (s && s->bits && v->ndim == 2 && v->add == 0) return read_super_affine(s, v, codes, scales_out, biases_out, err);
+    uint16_t *scales = scales_out, *biases = biases_out;
     const struct layout *l = layout_of(v);
     if (!l || v->ndim != 2 || v->add != 0)
         return mica__fail(err, MICA_INVALID, "tensor '%s': type %s has no affine form", MICA_QUOTED_STR(v->file_name),

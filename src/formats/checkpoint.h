@@ -24,6 +24,17 @@ typedef enum mica__storage {
     MICA__STORAGE_Q5_0,
     MICA__STORAGE_Q5_1,
     MICA__STORAGE_Q8_0,
+    MICA__STORAGE_Q2_K, /* GGUF blocks of 256, of IQ4_NL and MXFP4 of 32 */
+    MICA__STORAGE_Q3_K,
+    MICA__STORAGE_Q4_K,
+    MICA__STORAGE_Q5_K,
+    MICA__STORAGE_Q6_K,
+    MICA__STORAGE_Q8_K,
+    MICA__STORAGE_TQ1_0,
+    MICA__STORAGE_TQ2_0,
+    MICA__STORAGE_IQ4_NL,
+    MICA__STORAGE_IQ4_XS,
+    MICA__STORAGE_MXFP4,
     MICA__STORAGE_OTHER, /* known to the format, not readable as numbers here; type_name says what */
 } mica__storage;
 
@@ -68,8 +79,10 @@ mica_status mica__tensor_read_plain(const mica__tensor_view *v, void *out, mica_
 
 /* True if the tensor is a 2-D matrix that has an exact affine form; *bits and *group_size say which. */
 bool mica__tensor_affine_form(const mica__tensor_view *v, int *bits, int *group_size);
-/* Writes that form: codes u32 [N, K * bits / 32], scales and biases f16 [N, K / group_size]; rows put back in order. */
-mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, uint16_t *scales, uint16_t *biases,
+/* The type of the scales and biases of that form: F16, or F32 where half floats would round. */
+mica_dtype mica__tensor_affine_dtype(const mica__tensor_view *v);
+/* Writes that form: codes u32 [N, K * bits / 32], scales and biases [N, K / group_size]; rows put back in order. */
+mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, void *scales, void *biases,
                                      mica_error *err);
 
 /* The tensor was copied elsewhere: its pages need not stay in memory. */

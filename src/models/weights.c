@@ -37,7 +37,10 @@ static size_t rounded(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 /* Parts of an affine matrix in the pool. */
 static size_t code_bytes(const mica__wanted *w) { return elements_of(w) * (size_t)w->bits / 8; }
-static size_t scale_bytes(const mica__wanted *w) { return elements_of(w) / (size_t)w->group_size * 2; }
+static size_t scale_bytes(const mica__wanted *w)
+{
+    return elements_of(w) / (size_t)w->group_size * mica_dtype_size(mica__tensor_affine_dtype(w->view));
+}
 
 static size_t pool_share(const mica__wanted *w)
 {
@@ -172,10 +175,11 @@ static mica_status use_affine(const mica__wanted *w, mica__weight *out, mica_err
 static mica_status make_affine(const mica__wanted *w, mica__weight *out, uint8_t *pool, mica_error *err)
 {
     uint8_t *scales = pool + rounded(code_bytes(w)), *biases = scales + rounded(scale_bytes(w));
-    MICA_TRY(mica__tensor_read_affine(w->view, (uint32_t *)pool, (uint16_t *)scales, (uint16_t *)biases, err));
-    MICA_TRY(check_finite(w, scales, MICA_DTYPE_F16, "scale", err));
-    MICA_TRY(check_finite(w, biases, MICA_DTYPE_F16, "bias", err));
-    out->dtype = MICA_DTYPE_F16;
+    mica_dtype dtype = mica__tensor_affine_dtype(w->view);
+    MICA_TRY(mica__tensor_read_affine(w->view, (uint32_t *)pool, scales, biases, err));
+    MICA_TRY(check_finite(w, scales, dtype, "scale", err));
+    MICA_TRY(check_finite(w, biases, dtype, "bias", err));
+    out->dtype = dtype;
     out->data = pool;
     out->scales = scales;
     out->biases = biases;
