@@ -189,27 +189,36 @@ mica_status mica__normalizer_run(const mica__normalizer *n, mica__rewrite *r, mi
 
 /* ---- parsing ---- */
 
-static step *add_step(mica__normalizer *n, step_fn run, mica_error *err)
-{
-    if (n->n == n->cap) {
-        size_t cap = n->cap ? n->cap * 2 : 8;
-        step *steps = mica__realloc(n->steps, cap, sizeof *steps);
-        if (!steps) {
-            mica__fail_memory(err, cap * sizeof *steps, "normalizers");
-            return NULL;
-        }
-        n->steps = steps;
-        n->cap = cap;
-    }
-    n->steps[n->n] = (step){.run = run};
-    return &n->steps[n->n++];
-}
+enum { MAX_STEPS = 256 };
 
 typedef struct context {
     mica__normalizer *out;
     mica__arena *arena;
     mica_error *err;
 } context;
+
+static mica_status add_step(context *c, step_fn run, step **added)
+{
+    mica__normalizer *n = c->out;
+    if (n->n == MAX_STEPS) return mica__fail(c->err, MICA_DATA, "normalizer: more than %d steps", MAX_STEPS);
+    if (n->n == n->cap) {
+        size_t cap = n->cap ? n->cap * 2 : 8;
+        step *steps = mica__realloc(n->steps, cap, sizeof *steps);
+        if (!steps) return mica__fail_memory(c->err, cap * sizeof *steps, "normalizers");
+        n->steps = steps;
+        n->cap = cap;
+    }
+    *added = &n->steps[n->n++];
+    **added = (step){.run = run};
+    return MICA_OK;
+}
+
+/* A step without settings. */
+static mica_status add_plain(context *c, step_fn run)
+{
+    step *s = NULL;
+    return add_step(c, run, &s);
+}
 
 static mica_status parse(context *c, const mica__at *at, mica__jval v);
 
@@ -221,15 +230,15 @@ static mica_status parse_bert(context *c, const mica__at *at, mica__jval v)
     MICA_TRY(mica__field_bool(at, v, "lowercase", &lowercase, c->err));
     accents = lowercase;
     MICA_TRY(mica__field_bool(at, v, "strip_accents", &accents, c->err));
-    if (clean && !add_step(c->out, run_clean, c->err)) return MICA_MEMORY;
-    if (cjk && !add_step(c->out, run_space_cjk, c->err)) return MICA_MEMORY;
+    if (clean) MICA_TRY(add_plain(c, run_clean));
+    if (cjk) MICA_TRY(add_plain(c, run_space_cjk));
     if (accents) {
-        step *form = add_step(c->out, run_form, c->err);
-        if (!form) return MICA_MEMORY;
+        step *form = NULL;
+        MICA_TRY(add_step(c, run_form, &form));
         form->form = MICA__NFD;
-        if (!add_step(c->out, run_drop_nonspacing, c->err)) return MICA_MEMORY;
+        MICA_TRY(add_plain(c, run_drop_nonspacing));
     }
-    if (lowercase && !add_step(c->out, run_lowercase, c->err)) return MICA_MEMORY;
+    if (lowercase) MICA_TRY(add_plain(c, run_lowercase));
     return MICA_OK;
 }
 
@@ -245,8 +254,8 @@ static mica_status copy_string(context *c, const mica__at *at, mica__jval v, con
 
 static mica_status parse_strip(context *c, const mica__at *at, mica__jval v)
 {
-    step *s = add_step(c->out, run_strip, c->err);
-    if (!s) return MICA_MEMORY;
+    step *s = NULL;
+    MICA_TRY(add_step(c, run_strip, &s));
     s->left = s->right = true;
     MICA_TRY(mica__field_bool(at, v, "strip_left", &s->left, c->err));
     return mica__field_bool(at, v, "strip_right", &s->right, c->err);
@@ -254,23 +263,24 @@ static mica_status parse_strip(context *c, const mica__at *at, mica__jval v)
 
 static mica_status parse_replace(context *c, const mica__at *at, mica__jval v)
 {
-    step *s = add_step(c->out, run_replace, c->err);
-    if (!s) return MICA_MEMORY;
+    step *s = NULL;
+    MICA_TRY(add_step(c, run_replace, &s));
     MICA_TRY(copy_string(c, at, v, "content", &s->content));
     return mica__pattern_parse(&s->pattern, c->arena, at, v, "pattern", c->err);
 }
 
 static mica_status parse_prepend(context *c, const mica__at *at, mica__jval v)
 {
-    step *s = add_step(c->out, run_prepend, c->err);
-    return s ? copy_string(c, at, v, "prepend", &s->content) : MICA_MEMORY;
+    step *s = NULL;
+    MICA_TRY(add_step(c, run_prepend, &s));
+    return copy_string(c, at, v, "prepend", &s->content);
 }
 
 static mica_status parse_precompiled(context *c, const mica__at *at, mica__jval v)
 {
     mica__str map;
-    step *s = add_step(c->out, run_precompiled, c->err);
-    if (!s) return MICA_MEMORY;
+    step *s = NULL;
+    MICA_TRY(add_step(c, run_precompiled, &s));
     MICA_TRY(mica__need_string(at, v, "precompiled_charsmap", &map, c->err));
     mica_status status = mica__charsmap_create(&s->map, c->arena, map, c->err);
     return status == MICA_OK ? status : mica__fail_prefix(c->err, status, "%s.precompiled_charsmap", "normalizer");
@@ -315,8 +325,8 @@ static mica_status parse(context *c, const mica__at *at, mica__jval v)
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         if (!mica__str_is(type, types[i].type)) continue;
         if (types[i].parse) return types[i].parse(c, at, v);
-        step *s = add_step(c->out, types[i].run, c->err);
-        if (!s) return MICA_MEMORY;
+        step *s = NULL;
+        MICA_TRY(add_step(c, types[i].run, &s));
         s->form = types[i].form;
         return MICA_OK;
     }

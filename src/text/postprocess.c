@@ -2,6 +2,8 @@
 #include "text/postprocess.h"
 #include "text/model.h"
 
+enum { MAX_ITEMS = 256 };
+
 typedef struct context {
     mica__postprocess *out;
     mica__arena *arena;
@@ -60,6 +62,8 @@ static mica_status parse_items(context *c, const mica__at *at, mica__jval v, con
 {
     mica__jval list;
     MICA_TRY(mica__need_array(at, v, key, &list, c->err));
+    if (mica__json_count(list) > MAX_ITEMS)
+        return mica__fail_at(c->err, at, "template of more than %d items", MAX_ITEMS);
     out->items = mica__arena_calloc(c->arena, mica__json_count(list), sizeof *out->items);
     if (!out->items) return mica__fail_memory(c->err, mica__json_count(list) * sizeof *out->items, "a template");
     mica__at array = {at, key, 0}, element = {&array, NULL, 0};

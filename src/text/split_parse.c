@@ -2,27 +2,36 @@
 #include "text/split_steps.h"
 #include "text/unicode.h"
 
-static mica__split_step *add_step(mica__splitter *s, const mica__split_kind *kind, mica_error *err)
-{
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? s->cap * 2 : 8;
-        mica__split_step *steps = mica__realloc(s->steps, cap, sizeof *steps);
-        if (!steps) {
-            mica__fail_memory(err, cap * sizeof *steps, "pre-tokenizers");
-            return NULL;
-        }
-        s->steps = steps;
-        s->cap = cap;
-    }
-    s->steps[s->n] = (mica__split_step){.kind = kind, .behavior = MICA__ISOLATED};
-    return &s->steps[s->n++];
-}
+enum { MAX_STEPS = 256 };
 
 typedef struct context {
     mica__splitter *out;
     mica__arena *arena;
     mica_error *err;
 } context;
+
+static mica_status add_step(context *c, const mica__split_kind *kind, mica__split_step **added)
+{
+    mica__splitter *s = c->out;
+    if (s->n == MAX_STEPS) return mica__fail(c->err, MICA_DATA, "pre_tokenizer: more than %d steps", MAX_STEPS);
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 8;
+        mica__split_step *steps = mica__realloc(s->steps, cap, sizeof *steps);
+        if (!steps) return mica__fail_memory(c->err, cap * sizeof *steps, "pre-tokenizers");
+        s->steps = steps;
+        s->cap = cap;
+    }
+    *added = &s->steps[s->n++];
+    **added = (mica__split_step){.kind = kind, .behavior = MICA__ISOLATED};
+    return MICA_OK;
+}
+
+/* A step without settings. */
+static mica_status add_plain(context *c, const mica__split_kind *kind)
+{
+    mica__split_step *s = NULL;
+    return add_step(c, kind, &s);
+}
 
 static mica_status parse(context *c, const mica__at *at, mica__jval v);
 
@@ -38,8 +47,8 @@ static mica_status parse_sequence(context *c, const mica__at *at, mica__jval v)
 
 static mica_status add_chars(context *c, bool (*is_match)(uint32_t), mica__behavior behavior)
 {
-    mica__split_step *s = add_step(c->out, &mica__split_chars, c->err);
-    if (!s) return MICA_MEMORY;
+    mica__split_step *s = NULL;
+    MICA_TRY(add_step(c, &mica__split_chars, &s));
     s->is_match = is_match;
     s->behavior = behavior;
     return MICA_OK;
@@ -64,7 +73,7 @@ static mica_status parse_whitespace(context *c, const mica__at *at, mica__jval v
 {
     (void)at;
     (void)v;
-    return add_step(c->out, &mica__split_words, c->err) ? MICA_OK : MICA_MEMORY;
+    return add_plain(c, &mica__split_words);
 }
 
 static mica_status parse_digits(context *c, const mica__at *at, mica__jval v)
@@ -76,8 +85,8 @@ static mica_status parse_digits(context *c, const mica__at *at, mica__jval v)
 
 static mica_status parse_char_delimiter(context *c, const mica__at *at, mica__jval v)
 {
-    mica__split_step *s = add_step(c->out, &mica__split_chars, c->err);
-    if (!s) return MICA_MEMORY;
+    mica__split_step *s = NULL;
+    MICA_TRY(add_step(c, &mica__split_chars, &s));
     s->behavior = MICA__REMOVED;
     return mica__need_char(at, v, "delimiter", &s->character, c->err);
 }
@@ -108,8 +117,8 @@ static mica_status parse_split(context *c, const mica__at *at, mica__jval v)
 {
     mica__str present;
     MICA_TRY(mica__need_string(at, v, "behavior", &present, c->err));
-    mica__split_step *s = add_step(c->out, &mica__split_pattern, c->err);
-    if (!s) return MICA_MEMORY;
+    mica__split_step *s = NULL;
+    MICA_TRY(add_step(c, &mica__split_pattern, &s));
     MICA_TRY(read_behavior(c, at, v, &s->behavior));
     MICA_TRY(mica__field_bool(at, v, "invert", &s->invert, c->err));
     return mica__pattern_parse(&s->pattern, c->arena, at, v, "pattern", c->err);
@@ -121,13 +130,13 @@ static mica_status parse_byte_level(context *c, const mica__at *at, mica__jval v
     bool prefix = true, use_regex = true;
     MICA_TRY(mica__field_bool(at, v, "add_prefix_space", &prefix, c->err));
     MICA_TRY(mica__field_bool(at, v, "use_regex", &use_regex, c->err));
-    if (prefix && !add_step(c->out, &mica__split_prefix_space, c->err)) return MICA_MEMORY;
+    if (prefix) MICA_TRY(add_plain(c, &mica__split_prefix_space));
     if (use_regex) {
-        mica__split_step *s = add_step(c->out, &mica__split_pattern, c->err);
-        if (!s) return MICA_MEMORY;
+        mica__split_step *s = NULL;
+        MICA_TRY(add_step(c, &mica__split_pattern, &s));
         MICA_TRY(mica__pattern_from_regex(&s->pattern, mica__str_from(gpt2), c->err));
     }
-    return add_step(c->out, &mica__split_byte_level, c->err) ? MICA_OK : MICA_MEMORY;
+    return add_plain(c, &mica__split_byte_level);
 }
 
 /* prepend_scheme, and the older add_prefix_space that it replaced. */
@@ -157,15 +166,14 @@ mica_status mica__metaspace_scheme(const mica__at *at, mica__jval v, mica__prepe
 static mica_status parse_metaspace(context *c, const mica__at *at, mica__jval v)
 {
     bool split = true;
-    mica__split_step *s = add_step(c->out, &mica__split_metaspace, c->err);
-    if (!s) return MICA_MEMORY;
+    mica__split_step *s = NULL;
+    MICA_TRY(add_step(c, &mica__split_metaspace, &s));
     MICA_TRY(mica__need_char(at, v, "replacement", &s->character, c->err));
     MICA_TRY(mica__metaspace_scheme(at, v, &s->prepend, c->err));
     MICA_TRY(mica__field_bool(at, v, "split", &split, c->err));
     if (!split) return MICA_OK;
     uint32_t mark = s->character;
-    s = add_step(c->out, &mica__split_chars, c->err);
-    if (!s) return MICA_MEMORY;
+    MICA_TRY(add_step(c, &mica__split_chars, &s));
     s->character = mark;
     s->behavior = MICA__MERGED_WITH_NEXT;
     return MICA_OK;
@@ -175,8 +183,8 @@ static mica_status parse_fixed_length(context *c, const mica__at *at, mica__jval
 {
     int64_t length = 5;
     MICA_TRY(mica__field_int(at, v, "length", 1, INT32_MAX, &length, c->err));
-    mica__split_step *s = add_step(c->out, &mica__split_fixed, c->err);
-    if (!s) return MICA_MEMORY;
+    mica__split_step *s = NULL;
+    MICA_TRY(add_step(c, &mica__split_fixed, &s));
     s->length = (size_t)length;
     return MICA_OK;
 }
@@ -206,8 +214,8 @@ static mica_status parse_unicode_scripts(context *c, const mica__at *at, mica__j
     (void)at;
     (void)v;
     static const char any[] = " \\p{Unknown}";
-    mica__split_step *s = add_step(c->out, &mica__split_scripts, c->err);
-    if (!s) return MICA_MEMORY;
+    mica__split_step *s = NULL;
+    MICA_TRY(add_step(c, &mica__split_scripts, &s));
     mica__buf text = {0};
     mica__buf_printf(&text, "[\\p{Common}&&[^ \\u30fc]][[\\p{Common}&&[^\\u30fc]]%s]*", any);
     mica__buf_printf(&text,

@@ -1,15 +1,17 @@
 /* text/tokenizer_config.c: what tokenizer_config.json adds to a tokenizer.json: the roles of special tokens, and tokens.
  *
  * As in Transformers: the entries of added_tokens_decoder are added in order of id (one that is there already only gets the
- * flags given here, but what was special stays special), then every token with a role, then the additional special tokens. A token with a role is special. */
+ * flags given here, but what was special stays special), then every token with a role, which is special, then the additional
+ * special tokens. */
 #include "text/tokenizer_parts.h"
 
 #include <stdlib.h>
 
+enum { MAX_ROLES = 256 };
+
 typedef struct loader {
     mica_tokenizer *t;
     mica__jval config;
-    size_t cap_roles;
     mica_error *err;
 } loader;
 
@@ -35,7 +37,9 @@ static mica_status set_role(loader *l, mica__str name, mica__jval v)
     if (!token_text(v, &text) || text.n == 0 || memchr(name.p, 0, name.n)) return MICA_OK;
     mica__role *role = find_role(l->t, name);
     if (!role) {
-        if (l->t->n_roles == l->cap_roles) return MICA_OK; /* cannot happen: counted before */
+        if (l->t->n_roles == MAX_ROLES)
+            return mica__fail(l->err, MICA_DATA, "tokenizer_config.json: more than %d special tokens with names",
+                              MAX_ROLES);
         role = &l->t->roles[l->t->n_roles];
     }
     char *token = mica__arena_strndup(&l->t->arena, text.p, text.n);
@@ -52,9 +56,8 @@ static mica_status read_roles(loader *l)
 {
     mica__jval extra = mica__json_get(l->config, "extra_special_tokens");
     bool named = mica__json_is(extra, MICA__JSON_OBJECT);
-    l->cap_roles = mica__json_count(l->config) + (named ? mica__json_count(extra) : 0);
-    l->t->roles = mica__arena_calloc(&l->t->arena, l->cap_roles, sizeof *l->t->roles);
-    if (!l->t->roles) return mica__fail_memory(l->err, l->cap_roles * sizeof *l->t->roles, "special tokens");
+    l->t->roles = mica__arena_calloc(&l->t->arena, MAX_ROLES + 1, sizeof *l->t->roles);
+    if (!l->t->roles) return mica__fail_memory(l->err, MAX_ROLES * sizeof *l->t->roles, "special tokens");
     static const char *const usual[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                         "pad_token", "cls_token", "mask_token"};
     for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
@@ -161,7 +164,7 @@ mica_status mica__tokenizer_read_config(mica_tokenizer *t, mica__jval config, mi
     if (!mica__json_is(config, MICA__JSON_OBJECT))
         return mica__fail(err, MICA_DATA, "tokenizer_config.json: expected an object, found %s",
                           mica__json_kind(config));
-    loader l = {t, config, 0, err};
+    loader l = {t, config, err};
     MICA_TRY(read_roles(&l));
     MICA_TRY(read_decoder(&l));
     for (size_t i = 0; i < t->n_roles; i++) {

@@ -154,6 +154,14 @@ static void test_large_files(void **state)
                             "{\"type\":\"Fuse\"}]}," PLAIN "}", &n);
     check_refused(decoders, n, "more than 64 decoders");
     free(decoders);
+    char *steps = repeat("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[", "{\"type\":\"NFC\"},", 1000,
+                         "{\"type\":\"NFC\"}]}," PLAIN "}", &n);
+    check_refused(steps, n, "more than 256 steps");
+    free(steps);
+    char *splits = repeat("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[", "{\"type\":\"Whitespace\"},",
+                          1000, "{\"type\":\"Whitespace\"}]}," PLAIN "}", &n);
+    check_refused(splits, n, "more than 256 steps");
+    free(splits);
     check_refused("{}", (size_t)501 << 20, "limit is");
 }
 
