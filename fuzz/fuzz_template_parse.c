@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     mica_error err;
     if (mica_chat_template_create(&t, (const char *)data, n, NULL, &err)) return 0;
     static const char input[] = "{\"messages\": []}";
-    mica_chat_template_options options = {.now = "2026-01-02T03:04:05", .max_steps = 2000, .max_bytes = 1 << 18};
+    mica_chat_template_options options = {.now = "2026-01-02T03:04:05", .max_steps = 500, .max_bytes = 1 << 18};
     mica_text out = {0};
     if (mica_chat_template_render(t, input, strlen(input), &options, &out, &err)) {
         if (out.data) __builtin_trap(); /* a failure leaves nothing behind */

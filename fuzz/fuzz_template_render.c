@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (mica_chat_template_create(&t, (const char *)data, n_template, "{\"bos_token\": \"<s>\"}", &err)) return 0;
     const char *input = end ? (const char *)end + 1 : plenty;
     size_t n_input = end ? n - n_template - 1 : sizeof plenty - 1;
-    mica_chat_template_options options = {.now = "2026-01-02T03:04:05", .max_steps = 5000, .max_bytes = 1 << 18};
+    mica_chat_template_options options = {.now = "2026-01-02T03:04:05", .max_steps = 1000, .max_bytes = 1 << 18};
     mica_text out = {0};
     if (mica_chat_template_render(t, input, n_input, &options, &out, &err) && out.data) __builtin_trap();
     mica_text_release(&out);

@@ -327,11 +327,21 @@ static mica__jflow exec_print(mica__jin *j, mica__jact *act, const mica__jast *n
     return JF_NEXT;
 }
 
+/* The truth of a condition, whose memory is given back like that of a printed expression. */
+static int condition(mica__jin *j, mica__jact *act, const mica__jast *n)
+{
+    mica__jmark mark = mica__jheap_mark(&j->heap);
+    uint64_t effects = j->effects;
+    int truth = mica__jv_truth(j, mica__jin_eval(j, act, n));
+    if (effects == j->effects) mica__jheap_reset(&j->heap, mark);
+    return truth;
+}
+
 static mica__jflow exec_if(mica__jin *j, mica__jact *act, const mica__jast *n)
 {
     for (;; n = n->b) {
         j->line = n->line;
-        int truth = mica__jv_truth(j, mica__jin_eval(j, act, n->a));
+        int truth = condition(j, act, n->a);
         if (truth < 0) return JF_ERROR;
         if (truth) return mica__jin_exec(j, act, n->body);
         if (!n->b) return mica__jin_exec(j, act, n->other);

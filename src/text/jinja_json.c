@@ -1,5 +1,6 @@
 /* text/jinja_json.c: the filter tojson: exactly what Python's json.dumps writes. */
 #include "jinja_eval.h"
+#include "jinja_unicode.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -12,17 +13,38 @@ static void new_line(mica__jtext *t, const mica__jdump *how, size_t level)
     for (size_t i = 0; i < level; i++) mica__jtext_add_str(t, how->indent);
 }
 
+/* How Python writes a character inside of a JSON string, "" if as it is. */
+static void escape_of(uint32_t c, bool ascii, char out[16])
+{
+    static const char named[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    const char *at = c && c < 0x80 ? strchr(named, (int)c) : NULL;
+    out[0] = 0;
+    if (at) {
+        snprintf(out, 16, "\\%c", letters[at - named]);
+    } else if (c < 0x20 || (ascii && c > 0x7E && c < 0x10000)) {
+        snprintf(out, 16, "\\u%04x", c);
+    } else if (ascii && c > 0x7E) {
+        snprintf(out, 16, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10), 0xDC00 + ((c - 0x10000) & 0x3FF));
+    }
+}
+
 static void dump_string(mica__jtext *t, mica__str s, bool ascii)
 {
-    mica__buf b = {0};
-    mica__json_write_string(&b, s, ascii);
-    if (b.failed) {
-        mica__jin_fail(t->j, MICA_MEMORY, "out of memory");
-        t->failed = true;
-    } else {
-        mica__jtext_add(t, b.p, b.n);
+    const char *plain = s.p; /* start of what needs no escape and is not yet written */
+    char escaped[16];
+    mica__jtext_add(t, "\"", 1);
+    while (s.n) {
+        mica__str before = s;
+        uint32_t c;
+        mica__py_next(&s, &c);
+        escape_of(c, ascii, escaped);
+        if (!escaped[0]) continue;
+        mica__jtext_add(t, plain, (size_t)(before.p - plain));
+        mica__jtext_add_z(t, escaped);
+        plain = s.p;
     }
-    mica__buf_release(&b);
+    mica__jtext_add(t, plain, (size_t)(s.p - plain));
+    mica__jtext_add(t, "\"", 1);
 }
 
 static void dump_float(mica__jtext *t, double f)

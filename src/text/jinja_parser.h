@@ -6,7 +6,7 @@
 #include "jinja_lex.h"
 
 /* Deepest tree that is built: long chains such as a + b + c + ... count, too. */
-#define MICA__JINJA_MAX_TREE 1000
+#define MICA__JINJA_MAX_TREE 600
 
 typedef struct mica__jparser {
     mica__jlex lex;

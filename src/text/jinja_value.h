@@ -148,8 +148,10 @@ typedef struct mica__jin {
     mica_error *err;
 } mica__jin;
 
+/* Nesting of source, and of macro calls. */
 #define MICA__JINJA_MAX_DEPTH 128
-#define MICA__JINJA_MAX_EVAL_DEPTH 2000
+/* Nesting of evaluation in all: less than half a megabyte of stack. */
+#define MICA__JINJA_MAX_EVAL_DEPTH 1200
 
 /* Both record the error (the first one stays) and return JV_ERROR. _raise: the template did what the language forbids. */
 mica__jv mica__jin_raise(mica__jin *j, const char *fmt, ...) MICA_PRINTF(2, 3);
