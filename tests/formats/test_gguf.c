@@ -314,7 +314,7 @@ static void types(void **state)
     mica__gguf g;
     mica_error err;
     assert_int_equal(mica__gguf_parse(&g, bytes, n, "f.gguf", &err), MICA_OK);
-    assert_int_equal(g.tensors[0].storage, MICA__STORAGE_OTHER);
+    assert_int_equal(g.tensors[0].storage, MICA__STORAGE_Q4_K);
     assert_string_equal(g.tensors[0].type_name, "Q4_K");
     mica__gguf_release(&g);
     free(bytes);
