@@ -5,6 +5,8 @@
  * outside. */
 #include "torch_private.h"
 
+enum { MAX_TENSORS = 100000 }; /* as many as the memo has places; one tensor can be named more often */
+
 typedef mica__pickle_value value;
 
 /* ---- names --------------------------------------------------------------------------------------------------------------- */
@@ -422,6 +424,7 @@ mica_status mica__torch_read_tensors(mica__torch *out, const mica__pickle_value 
     MICA_TRY(find_state(&dict, root, err));
     size_t n = count_tensors(dict);
     if (n == 0) return mica__fail(err, MICA_DATA, "holds no tensors under names");
+    if (n > MAX_TENSORS) return mica__fail(err, MICA_LIMIT, "holds %zu tensors, limit is %d", n, MAX_TENSORS);
     out->tensors = mica__alloc(n, sizeof *out->tensors);
     if (!out->tensors) return mica__fail_memory(err, n * sizeof *out->tensors, "the tensor list");
     for (uint32_t i = 0; i + 1 < dict->u.object->n_items; i += 2) {

@@ -465,6 +465,24 @@ static void finds_the_state(void **state)
     }
 }
 
+/* One tensor under hundreds of thousands of names takes little in the file and much in memory. */
+static void limits_tensors(void **state)
+{
+    (void)state;
+    const tensor t = {.type = "ByteStorage", .key = "0", .n = 24, .ndim = 1, .sizes = {2}, .strides = {1}};
+    for (int over = 0; over <= 1; over++) {
+        mica__buf b = {0};
+        mica__buf_append(&b, "\x80\2}U\1wq", 7);
+        mica__buf_append_char(&b, 0);
+        put_tensor(&b, &t);
+        mica__buf_append(&b, "q\1s", 3);
+        for (int i = 1; i < 100000 + over; i++) mica__buf_append(&b, "h\0h\1s", 5);
+        mica__buf_append_char(&b, '.');
+        expect_pickle("names", &b, over ? MICA_LIMIT : MICA_OK, "holds 100001 tensors, limit is 100000");
+        mica__buf_release(&b);
+    }
+}
+
 /* ---- around the pickle --------------------------------------------------------------------------------------------------- */
 
 static const char EMPTY[] = "\x80\2}U\1wctorch._utils\n_rebuild_tensor\n)Rs.";
@@ -774,19 +792,13 @@ static void survives_lack_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_torch_wrote),
-        cmocka_unit_test(reads_reference_folders),
-        cmocka_unit_test(runs_nothing),
-        cmocka_unit_test(checks_views),
-        cmocka_unit_test(checks_storages),
-        cmocka_unit_test(reads_untyped_storages),
-        cmocka_unit_test(checks_arguments),
-        cmocka_unit_test(finds_the_state),
-        cmocka_unit_test(checks_archives),
-        cmocka_unit_test(recognizes_other_files),
-        cmocka_unit_test(reads_plain_form),
-        cmocka_unit_test(chooses_files),
-        cmocka_unit_test(survives_lack_of_memory),
+        cmocka_unit_test(reads_what_torch_wrote), cmocka_unit_test(reads_reference_folders),
+        cmocka_unit_test(runs_nothing),           cmocka_unit_test(checks_views),
+        cmocka_unit_test(checks_storages),        cmocka_unit_test(reads_untyped_storages),
+        cmocka_unit_test(checks_arguments),       cmocka_unit_test(finds_the_state),
+        cmocka_unit_test(limits_tensors),         cmocka_unit_test(checks_archives),
+        cmocka_unit_test(recognizes_other_files), cmocka_unit_test(reads_plain_form),
+        cmocka_unit_test(chooses_files),          cmocka_unit_test(survives_lack_of_memory),
     };
     return cmocka_run_group_tests_name("formats/torch", tests, NULL, NULL);
 }
