@@ -267,6 +267,127 @@ static void splits(void **state)
     temp_dir_remove(dir);
 }
 
+/* ---- the same model both ways ---------------------------------------------------------------------------------------------- */
+
+/* What conversion does to the rows of q and k: row h*d + s*(d/2) + p becomes row h*d + 2p + s. */
+static void permute(const uint8_t *in, uint8_t *out, size_t n_rows, size_t n_heads, size_t row_bytes)
+{
+    size_t d = n_rows / n_heads;
+    for (size_t r = 0; r < n_rows; r++) {
+        size_t head = r / d, within = r % d, to = head * d + 2 * (within % (d / 2)) + within / (d / 2);
+        memcpy(out + to * row_bytes, in + r * row_bytes, row_bytes);
+    }
+}
+
+/* The GGUF name of a Hub name, NULL for none. */
+static const char *gguf_name(mica__str hub, bool four_norms, char out[100])
+{
+    static const char *const names[][2] = {{"input_layernorm", "attn_norm"},
+                                           {"self_attn.q_proj", "attn_q"},
+                                           {"self_attn.k_proj", "attn_k"},
+                                           {"self_attn.v_proj", "attn_v"},
+                                           {"self_attn.o_proj", "attn_output"},
+                                           {"self_attn.q_norm", "attn_q_norm"},
+                                           {"self_attn.k_norm", "attn_k_norm"},
+                                           {"mlp.gate_proj", "ffn_gate"},
+                                           {"mlp.up_proj", "ffn_up"},
+                                           {"mlp.down_proj", "ffn_down"},
+                                           {"pre_feedforward_layernorm", "ffn_norm"},
+                                           {"post_feedforward_layernorm", "post_ffw_norm"},
+                                           {"post_attention_layernorm", "ffn_norm"}};
+    if (mica__str_is(hub, "model.embed_tokens.weight")) return "token_embd.weight";
+    if (mica__str_is(hub, "model.norm.weight")) return "output_norm.weight";
+    if (mica__str_is(hub, "lm_head.weight")) return "output.weight";
+    int layer, n = 0;
+    char rest[100];
+    snprintf(rest, sizeof rest, "%.*s", (int)hub.n, hub.p);
+    if (sscanf(rest, "model.layers.%d.%n", &layer, &n) != 1 || !n) return NULL;
+    char *suffix = strrchr(rest, '.');
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strncmp(rest + n, names[i][0], (size_t)(suffix - rest) - (size_t)n) != 0 || names[i][0][suffix - rest - n])
+            continue;
+        const char *base = i == 12 && four_norms ? "post_attention_norm" : names[i][1];
+        snprintf(out, 100, "blk.%d.%s%s", layer, base, suffix);
+        return out;
+    }
+    return NULL;
+}
+
+/* A folder of bfloat16 tensors written as GGUF: matrices as they are but for the order of rows, norms in float32. */
+static void convert(const mica__checkpoint *from, const char *dir, const char *arch, size_t n_heads, size_t n_kv_heads)
+{
+    bool gemma = strncmp(arch, "gemma", 5) == 0;
+    gguf_file f = gguf_begin_model(arch);
+    memcpy(memmem(f.keys.p, f.keys.n, "block_count", 11) + 15, &(uint32_t){16}, 4);
+    mica__buf data = {0};
+    for (size_t i = 0; i < mica__checkpoint_n_tensors(from); i++) {
+        const mica__tensor_view *v = mica__checkpoint_tensor_at(from, i);
+        char text[100];
+        const char *name = gguf_name(v->name, gemma, text);
+        assert_non_null(name);
+        uint64_t dims[2] = {(uint64_t)v->shape[v->ndim - 1], (uint64_t)v->shape[0]};
+        gguf_put_tensor(&f, name, (uint32_t)v->ndim, dims, v->ndim == 1 ? 0 : 30, data.n);
+        bool q = strstr(name, "attn_q.") != NULL, k = strstr(name, "attn_k.") != NULL;
+        if (v->ndim == 1) {
+            float values[1024];
+            assert_int_equal(mica__tensor_read_f32(v, values, NULL), MICA_OK);
+            for (int64_t e = 0; gemma && e < v->shape[0]; e++) values[e] += 1;
+            mica__buf_append(&data, values, (size_t)v->shape[0] * 4);
+        } else {
+            uint8_t *out = malloc(v->n_bytes);
+            memcpy(out, v->data, v->n_bytes);
+            if (!gemma && (q || k)) permute(v->data, out, dims[1], q ? n_heads : n_kv_heads, dims[0] * 2);
+            mica__buf_append(&data, out, v->n_bytes);
+            free(out);
+        }
+        while (data.n % 32) mica__buf_append_char(&data, 0);
+    }
+    size_t n;
+    uint8_t *bytes = gguf_end(&f, data.n, &n);
+    memcpy(bytes + n - data.n, data.p, data.n);
+    write_file(dir, "m.gguf", bytes, n);
+    mica__buf_release(&data);
+    free(bytes);
+}
+
+static void same_as_folder(const char *model, const char *arch)
+{
+    char path[600], *dir = temp_dir();
+    snprintf(path, sizeof path, MICA_TEST_DATA "/models/%s", model);
+    mica__checkpoint *folder = open_as(path, MICA_OK, "");
+    convert(folder, dir, arch, 4, 2);
+    snprintf(path, sizeof path, "%s/m.gguf", dir);
+    mica__checkpoint *file = open_as(path, MICA_OK, "");
+    assert_string_equal(notice, "");
+    assert_int_equal(mica__checkpoint_n_tensors(file), mica__checkpoint_n_tensors(folder));
+    for (size_t i = 0; i < mica__checkpoint_n_tensors(folder); i++) {
+        const mica__tensor_view *a = mica__checkpoint_tensor_at(folder, i), *b = mica__checkpoint_tensor(file, a->name);
+        assert_non_null(b);
+        assert_int_equal(a->ndim, b->ndim);
+        assert_memory_equal(a->shape, b->shape, (size_t)a->ndim * sizeof *a->shape);
+        size_t n = a->n_bytes / 2;
+        float *x = malloc(n * sizeof *x), *y = malloc(n * sizeof *y);
+        assert_int_equal(mica__tensor_read_f32(a, x, NULL), MICA_OK);
+        assert_int_equal(mica__tensor_read_f32(b, y, NULL), MICA_OK);
+        float allowed = b->add == 0 ? 0 : 1e-7f;
+        for (size_t k = 0; k < n; k++)
+            if (!(fabsf(x[k] - y[k]) <= allowed))
+                fail_msg("%.*s[%zu]: %g, %g", (int)a->name.n, a->name.p, k, (double)x[k], (double)y[k]);
+        free(x);
+        free(y);
+    }
+    mica__checkpoint_free(folder);
+    mica__checkpoint_free(file);
+    temp_dir_remove(dir);
+}
+
+static void converted_models(void **state)
+{
+    (void)state;
+    same_as_folder("llama", "llama");
+    same_as_folder("gemma3_text", "gemma3");
+}
+
 static mica_status attempt(void *context)
 {
     mica__checkpoint *c;
@@ -326,8 +447,9 @@ static void real_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(llama_names), cmocka_unit_test(other_names),     cmocka_unit_test(unknown),
-        cmocka_unit_test(splits),      cmocka_unit_test(short_of_memory), cmocka_unit_test(real_model),
+        cmocka_unit_test(llama_names),      cmocka_unit_test(other_names),     cmocka_unit_test(unknown),
+        cmocka_unit_test(splits),           cmocka_unit_test(short_of_memory), cmocka_unit_test(real_model),
+        cmocka_unit_test(converted_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

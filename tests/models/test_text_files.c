@@ -293,6 +293,28 @@ static void sentencepiece(void **state)
     temp_dir_remove(dir);
 }
 
+/* Row 45: a merge of what is no token. */
+static void absent_merges(void **state)
+{
+    (void)state;
+    static const char *const merges[] = {"a z", "z a", "a b"};
+    char *dir = temp_dir(), *path = mica__path_join(dir, "m.gguf");
+    for (int i = 0; i < 3; i++) {
+        gguf_file f = gguf_begin(3);
+        gguf_put_string(&f, "tokenizer.ggml.model", "gpt2");
+        gguf_put_string(&f, "tokenizer.ggml.pre", "smollm");
+        gguf_put_strings(&f, "tokenizer.ggml.tokens", (const char *[]){"a", "b", "c"}, 3);
+        gguf_put_strings(&f, "tokenizer.ggml.merges", merges + i, 1);
+        size_t n;
+        uint8_t *bytes = gguf_end(&f, 0, &n);
+        write_file(dir, "m.gguf", bytes, n);
+        free(bytes);
+        load_tokenizer(path, MICA_DATA, i < 2 ? "'z'" : "'ab'");
+    }
+    mica__free(path);
+    temp_dir_remove(dir);
+}
+
 static mica_status attempt(void *context)
 {
     mica_tokenizer *t;
@@ -402,7 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokenizer_folder),   cmocka_unit_test(template_order), cmocka_unit_test(bad_templates),
         cmocka_unit_test(every_pretokenizer), cmocka_unit_test(sentencepiece),  cmocka_unit_test(short_of_memory),
-        cmocka_unit_test(reference_rows),
+        cmocka_unit_test(reference_rows),     cmocka_unit_test(absent_merges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
