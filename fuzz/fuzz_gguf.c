@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
-/* Elements fit: every type takes at least 4 bits, so a file of n bytes has at most 2 n of them. */
+/* The elements fit in memory: every type takes more than a bit for each, so a file of n bytes has fewer than 8 n of them. */
 static mica_status read_tensor(void *context, const mica__tensor_view *v, mica_error *err)
 {
     (void)context;
@@ -18,7 +18,8 @@ static mica_status read_tensor(void *context, const mica__tensor_view *v, mica_e
     free(out);
     if (mica__tensor_affine_form(v, &bits, &group)) {
         uint32_t *codes = malloc(n * (size_t)bits / 8);
-        uint16_t *scales = malloc(n / (size_t)group * 2), *biases = malloc(n / (size_t)group * 2);
+        size_t n_scales = n / (size_t)group * mica_dtype_size(mica__tensor_affine_dtype(v));
+        void *scales = malloc(n_scales), *biases = malloc(n_scales);
         mica_status affine = mica__tensor_read_affine(v, codes, scales, biases, err);
         if (status == MICA_OK && affine != MICA_OK) abort();
         free(codes);

@@ -68,6 +68,9 @@ GGUF = {
     "mistral3": gguf(model("mistral3") | {"mistral3.rope.scaling.type": "yarn", "mistral3.rope.scaling.factor": 4.0,
                                           "mistral3.attention.temperature_scale": 0.1, "mistral3.rope.scaling.yarn_log_multiplier": 1.0}),
     "embedded": gguf({"tokenizer.huggingface.json": '{"model": {}}', "tokenizer.ggml.model": "gpt2"}),
+    "blocks": gguf({}, [(str(kind), (n, 1), kind, size) for kind, n, size in
+                        [(10, 256, 84), (11, 256, 110), (12, 256, 144), (13, 256, 176), (14, 256, 210), (15, 256, 292), (20, 32, 18),
+                         (23, 256, 136), (34, 256, 54), (35, 256, 66), (39, 32, 17), (8, 64, 68)]]),
     "types": gguf({}, [("a", (2, 2), 28, 32), ("b", (3,), 27, 24), ("c", (256,), 12, 144), ("d", (4,), 24, 4)]),
 }
 
