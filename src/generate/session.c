@@ -141,12 +141,23 @@ mica_status mica_session_truncate(mica_session *s, int64_t n, mica_error *err)
     return MICA_OK;
 }
 
+/* Keys that were rotated for another length than `length` would ask for cannot be shared. */
+static bool rotations_fit(const mica_session *s, int64_t length)
+{
+    const mica__decoder_spec *spec = &s->model->spec;
+    for (int i = 0; i < spec->n_ropes; i++) {
+        const mica__rope *r = &spec->ropes[i];
+        int64_t limit = mica__rope_short_length(r);
+        if (mica__rope_is_dynamic(r) && (s->cache.longest > limit || length > limit)) return false;
+    }
+    return true;
+}
+
 void mica__session_keep_prefix(mica_session *s, const int32_t *ids, size_t n)
 {
     int64_t same = 0;
     while (same < s->length && same + 1 < (int64_t)n && s->ids[same] == ids[same]) same++;
-    /* Keys that were rotated for another length cannot be shared. */
-    if (s->n_frequencies) same = 0;
+    if (!rotations_fit(s, (int64_t)n)) same = 0;
     if (mica_session_truncate(s, same, NULL)) reset(s);
 }
 

@@ -19,6 +19,11 @@ bool mica__rope_is_dynamic(const mica__rope *r)
     return r->type == MICA__ROPE_DYNAMIC || r->type == MICA__ROPE_LONGROPE;
 }
 
+int64_t mica__rope_short_length(const mica__rope *r)
+{
+    return r->type == MICA__ROPE_LONGROPE ? r->original_length : r->max_length;
+}
+
 int64_t mica__rope_effective_length(const mica__rope *r, int64_t length, int64_t *longest)
 {
     if (r->type != MICA__ROPE_DYNAMIC) return length;

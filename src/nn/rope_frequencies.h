@@ -41,6 +41,9 @@ const char *mica__rope_type_name(mica__rope_type type);
 /* True if the frequencies depend on the sequence length. */
 bool mica__rope_is_dynamic(const mica__rope *r);
 
+/* The length up to which the frequencies of a dynamic rope are those of short sequences. */
+int64_t mica__rope_short_length(const mica__rope *r);
+
 /* The length that frequencies are to be made for, when a run ends at `length` tokens. *longest is the memory of one sequence (0 before
  * its first run): dynamic scaling keeps the largest length until the sequence is shorter than the model's own context again. */
 int64_t mica__rope_effective_length(const mica__rope *r, int64_t length, int64_t *longest);

@@ -461,46 +461,20 @@ static void test_cancel(void **state)
     mica_model_free(model);
 }
 
-/* A copy of the reference model whose final norm is not a number. */
-static void make_broken(char folder[64])
-{
-    char path[512], copy[600];
-    reference_file tensors;
-    size_t n;
-    mica__buf config = {0};
-    assert_true(reference_path(path, "models", "llama"));
-    strcpy(folder, "/tmp/mica-test-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    reference_open_tensors(&tensors, path, "model.safetensors");
-    uint16_t *norm = (uint16_t *)reference_tensor(&tensors, "model.norm.weight", &n);
-    norm[5] = 0x7fc0;
-    snprintf(copy, sizeof copy, "%s/model.safetensors", folder);
-    assert_int_equal(mica__file_write(copy, tensors.bytes.p, tensors.bytes.n, NULL), MICA_OK);
-    snprintf(copy, sizeof copy, "%s/config.json", path);
-    assert_int_equal(mica__file_read(&config, copy, 1 << 20, NULL), MICA_OK);
-    snprintf(copy, sizeof copy, "%s/config.json", folder);
-    assert_int_equal(mica__file_write(copy, config.p, config.n, NULL), MICA_OK);
-    mica__buf_release(&config);
-    reference_close(&tensors);
-}
-
 static void test_not_a_number(void **state)
 {
     (void)state;
-    char folder[64], path[128];
+    char path[512], folder[64];
     mica_error err;
-    make_broken(folder);
+    if (!reference_path(path, "models", "llama")) skip();
+    reference_copy(folder, path, NULL, NULL, true);
     mica_model *model = reference_model(folder, 0, 0);
     mica_session *session = new_session(model);
     assert_int_equal(mica_generate(session, (int32_t[]){5}, 1, NULL, NULL, NULL, NULL, &err), MICA_DATA);
     assert_non_null(strstr(err.message, "nan_logits"));
     mica_session_free(session);
     mica_model_free(model);
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    remove(path);
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    remove(path);
-    remove(folder);
+    reference_remove(folder);
 }
 
 typedef struct counting {

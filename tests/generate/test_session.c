@@ -155,6 +155,43 @@ static void test_common_prefix(void **state)
     }
 }
 
+/* A rope that depends on the length: what was rotated for one length is not taken for another. */
+static void test_dynamic_rope(void **state)
+{
+    (void)state;
+    char path[512], folder[64];
+    fixture x;
+    mica_error err;
+    mica_generation_config *config;
+    if (!reference_path(path, "models", "llama") || !open_fixture(&x, "llama", 0)) skip();
+    reference_copy(folder, path, "\"max_position_embeddings\": 256",
+                   "\"max_position_embeddings\": 20, \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4.0}",
+                   false);
+    mica_model *model = reference_model(folder, 1, 0);
+    reference_check(mica_generation_config_create(&config, model, &err), &err, "settings");
+    reference_check(mica_generation_config_set(config, "max_new_tokens", "4", &err), &err, "settings");
+    reference_check(mica_generation_config_set(config, "eos_token_id", "null", &err), &err, "settings");
+    mica_session *shared = new_session(model, 0);
+    const size_t lengths[] = {6, 10, 18, 30, 38, 12};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        mica_generate_result a, b;
+        mica_session *alone = new_session(model, 0);
+        reference_check(mica_generate(shared, x.ids, lengths[i], config, NULL, NULL, &a, &err), &err, "shared");
+        reference_check(mica_generate(alone, x.ids, lengths[i], config, NULL, NULL, &b, &err), &err, "alone");
+        assert_memory_equal(a.ids.data, b.ids.data, 4 * sizeof(int32_t));
+        assert_int_equal(a.n_prompt,
+                         i == 1 || i == 2 ? lengths[i] - lengths[i - 1] : lengths[i]); /* only short ones share */
+        mica_ids_release(&a.ids);
+        mica_ids_release(&b.ids);
+        mica_session_free(alone);
+    }
+    mica_session_free(shared);
+    mica_generation_config_free(config);
+    mica_model_free(model);
+    reference_remove(folder);
+    close_fixture(&x);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -233,13 +270,10 @@ static void test_no_memory_to_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_cut_back),
-        cmocka_unit_test(test_cut_back_window),
-        cmocka_unit_test(test_common_prefix),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_no_memory_to_load),
+        cmocka_unit_test(test_pieces),          cmocka_unit_test(test_cut_back),
+        cmocka_unit_test(test_cut_back_window), cmocka_unit_test(test_common_prefix),
+        cmocka_unit_test(test_dynamic_rope),    cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_no_memory_to_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ static inline bool reference_path(char out[512], const char *group, const char *
 typedef struct reference_file {
     mica__buf bytes;
     mica__json json;
-    size_t data; /* offset of the tensors' bytes */
+    mica__buf tensors; /* what follows the header, at an address that numbers may have */
 } reference_file;
 
 static inline void reference_open_json(reference_file *f, const char *folder, const char *name)
@@ -56,7 +56,8 @@ static inline void reference_open_tensors(reference_file *f, const char *folder,
     snprintf(path, sizeof path, "%s%s%s", folder, *name ? "/" : "", name);
     if (mica__file_read(&f->bytes, path, (size_t)1 << 30, &err)) fail_msg("%s: %s", path, err.message);
     memcpy(&n, f->bytes.p, 8);
-    f->data = 8 + (size_t)n;
+    f->tensors.max = (size_t)1 << 30;
+    mica__buf_append(&f->tensors, f->bytes.p + 8 + n, f->bytes.n - 8 - (size_t)n);
     if (mica__json_parse(&f->json, f->bytes.p + 8, (size_t)n, NULL, &err)) fail_msg("%s: %s", path, err.message);
 }
 
@@ -64,6 +65,7 @@ static inline void reference_close(reference_file *f)
 {
     mica__json_release(&f->json);
     mica__buf_release(&f->bytes);
+    mica__buf_release(&f->tensors);
 }
 
 /* Elements of a float32 or int32 tensor; *n of them. */
@@ -75,7 +77,7 @@ static inline const void *reference_tensor(const reference_file *f, const char *
     mica__json_int(mica__json_at(range, 1), &end);
     if (begin < 0) fail_msg("no tensor %s", name);
     *n = (size_t)(end - begin) / 4;
-    return f->bytes.p + f->data + begin;
+    return f->tensors.p + begin;
 }
 
 /* The numbers of a JSON list; free with mica__free. */
@@ -106,6 +108,45 @@ static inline mica_model *reference_model(const char *path, int n_threads, int r
         .n_threads = n_threads, .dtype = "float32", .precision = MICA_PRECISION_EXACT, .max_rows = rows};
     reference_check(mica_model_load(&model, path, &options, &err), &err, path);
     return model;
+}
+
+/* Copies a model into a new folder, changing `from` into `to` in its config (NULL: nothing) and, if poison is true, making one weight of the
+ * final norm NaN. Remove it with reference_remove. */
+static inline void reference_copy(char folder[64], const char *path, const char *from, const char *to, bool poison)
+{
+    char name[600];
+    size_t n;
+    reference_file tensors;
+    mica__buf config = {0}, changed = {0};
+    strcpy(folder, "/tmp/mica-test-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    reference_open_tensors(&tensors, path, "model.safetensors");
+    if (poison) ((uint16_t *)reference_tensor(&tensors, "model.norm.weight", &n))[5] = 0x7fc0;
+    snprintf(name, sizeof name, "%s/model.safetensors", folder);
+    memcpy(tensors.bytes.p + tensors.bytes.n - tensors.tensors.n, tensors.tensors.p, tensors.tensors.n);
+    assert_int_equal(mica__file_write(name, tensors.bytes.p, tensors.bytes.n, NULL), MICA_OK);
+    reference_close(&tensors);
+    snprintf(name, sizeof name, "%s/config.json", path);
+    assert_int_equal(mica__file_read(&config, name, 1 << 20, NULL), MICA_OK);
+    const char *at = from ? strstr(config.p, from) : config.p;
+    assert_non_null(at);
+    mica__buf_append(&changed, config.p, (size_t)(at - config.p));
+    mica__buf_append_z(&changed, from ? to : "");
+    mica__buf_append_z(&changed, at + (from ? strlen(from) : 0));
+    snprintf(name, sizeof name, "%s/config.json", folder);
+    assert_int_equal(mica__file_write(name, changed.p, changed.n, NULL), MICA_OK);
+    mica__buf_release(&config);
+    mica__buf_release(&changed);
+}
+
+static inline void reference_remove(const char *folder)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s/model.safetensors", folder);
+    remove(name);
+    snprintf(name, sizeof name, "%s/config.json", folder);
+    remove(name);
+    remove(folder);
 }
 
 static inline double reference_difference(const float *a, const float *b, size_t n)

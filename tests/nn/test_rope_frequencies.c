@@ -76,6 +76,10 @@ static void test_lengths(void **state)
                      150); /* keeps what the cache was made with */
     assert_int_equal(mica__rope_effective_length(&dynamic, 99, &longest), 100);
     assert_true(mica__rope_is_dynamic(&dynamic));
+    assert_int_equal(mica__rope_short_length(&dynamic), 100);
+    const mica__rope longrope = {
+        .type = MICA__ROPE_LONGROPE, .dims = 16, .theta = 1e4, .max_length = 100, .original_length = 40};
+    assert_int_equal(mica__rope_short_length(&longrope), 40);
 
     const mica__rope plain = {.type = MICA__ROPE_DEFAULT, .dims = 16, .theta = 1e4, .max_length = 100};
     assert_int_equal(mica__rope_effective_length(&plain, 150, &longest), 150);
