@@ -85,8 +85,9 @@ static void dump_key(mica__jtext *t, mica__jv key, const mica__jdump *how)
 /* The entries in the order they are written: by key if asked for. */
 static const mica__jentry **ordered_entries(mica__jtext *t, const mica__jdict *d, bool sorted)
 {
-    const mica__jentry **order = mica__jin_alloc(t->j, 2 * d->n + 1, sizeof(void *)), **from = order + d->n;
+    const mica__jentry **order = mica__jin_alloc(t->j, 2 * d->n + 1, sizeof(void *));
     if (!order) return NULL;
+    const mica__jentry **from = order + d->n;
     for (size_t i = 0; i < d->n; i++) order[i] = &d->entries[i];
     for (size_t width = 1; sorted && width < d->n; width *= 2) { /* merge sort */
         memcpy(from, order, d->n * sizeof(void *));
