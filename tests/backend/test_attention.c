@@ -180,16 +180,16 @@ static void over_caches(void **state)
 {
     (void)state;
     static const mica_dtype dtypes[] = {MICA_DTYPE_F32, MICA_DTYPE_F16, MICA_DTYPE_BF16};
-    static const int64_t dims[] = {64, 80, 96, 128, 256, 24, 12};
+    static const int64_t dims[] = {64, 80, 96, 128, 256, 24, 12}; /* the last is no multiple of 8 */
     for (int d = 0; d < 3; d++) {
         for (int i = 0; i < 7; i++) {
             int64_t dim = dims[i], value_dim = i % 3 == 1 ? 64 : dim;
-            check_cached(&(setup){0, 4, 2, dim, value_dim, {.window = 0}, false}, 70, 100, dtypes[d]);
+            check_cached(&(setup){0, 4, 2, dim, value_dim, {.window = 0}, false}, 37, 50, dtypes[d]);
             check_cached(&(setup){0, 3, 1, dim, value_dim, {.window = 16, .softcap = 8}, i % 2}, 150, 16 + 9,
                          dtypes[d]);
         }
-        check_cached(&(setup){0, 9, 1, 64, 64, {.scale = 0.2f}, true}, 600, 600, dtypes[d]);
-        check_cached(&(setup){0, 2, 2, 16, 16, {.window = 300}, false}, 900, 400, dtypes[d]);
+        check_cached(&(setup){0, 9, 1, 64, 64, {.scale = 0.2f}, true}, 530, 530, dtypes[d]);
+        check_cached(&(setup){0, 2, 2, 16, 16, {.window = 300}, false}, 700, 400, dtypes[d]);
     }
     printf("cached attention: worst error fast %.2e, plain %.2e\n", worst_cached[0], worst_cached[1]);
 }

@@ -382,7 +382,7 @@ static void merge_parts(const job *j, uint8_t *scratch, float *memory, int id, i
 /* ---- phases ------------------------------------------------------------------------------------------------------------------ */
 
 static void write_rows(const mica__tensor *t, uint8_t *cache, const mica_cache_options *o, int64_t dim, int64_t n_past,
-                       int64_t rows, int id, int n)
+                       int64_t rows, bool fast, int id, int n)
 {
     int64_t size = (int64_t)mica_dtype_size(o->dtype), begin, end;
     mica__share(rows * o->n_kv_heads, 1, id, n, &begin, &end);
@@ -396,17 +396,34 @@ static void write_rows(const mica__tensor *t, uint8_t *cache, const mica_cache_o
             int64_t count = mica__min(dim - e, MICA__CHUNK);
             mica__load(MICA__CLASS_F32, &c, from + e * t->strides[2] * (int64_t)mica_dtype_size(t->dtype), t->dtype,
                        t->strides[2], count);
+#if MICA__X86
+            if (fast) {
+                mica__store_f32_avx2(c.f32, to + e * size, o->dtype, count);
+                continue;
+            }
+#endif
+            (void)fast;
             mica__store(MICA__CLASS_F32, &c, to + e * size, o->dtype, 1, count);
         }
     }
 }
 
-static void write_cache(const mica__instr *instr, const mica__run *run, int id, int n)
+static void write_cache(const mica__instr *instr, const mica__run *run, bool fast, int id, int n)
 {
     mica_cache *cache = run->caches[instr->attrs.cache_slot];
     int64_t rows = mica__rows(&instr->in[1], run);
-    write_rows(&instr->in[1], cache->keys, &cache->options, cache->options.head_dim, run->n_past, rows, id, n);
-    write_rows(&instr->in[2], cache->values, &cache->options, cache->options.value_dim, run->n_past, rows, id, n);
+    write_rows(&instr->in[1], cache->keys, &cache->options, cache->options.head_dim, run->n_past, rows, fast, id, n);
+    write_rows(&instr->in[2], cache->values, &cache->options, cache->options.value_dim, run->n_past, rows, fast, id, n);
+}
+
+static void write_plain(const mica__instr *instr, const mica__run *run, int id, int n)
+{
+    write_cache(instr, run, false, id, n);
+}
+
+static void write_fast(const mica__instr *instr, const mica__run *run, int id, int n)
+{
+    write_cache(instr, run, true, id, n);
 }
 
 static float *own_memory(const mica__instr *instr, const mica__run *run, int id)
@@ -455,7 +472,7 @@ bool mica__cpu_attention(mica__instr *instr, bool plain)
     instr->member_scratch_bytes = tile_bytes(q->shape[2], v->shape[2]);
     if (instr->op == MICA__OP_ATTENTION) return mica__set_kernel(instr, kernel);
     instr->scratch_bytes = mica__round64((size_t)q->shape[1] * PARTS_MAX * (size_t)(v->shape[2] + 2) * sizeof(float));
-    instr->phase[0] = write_cache;
+    instr->phase[0] = !plain && mica__has_avx2() ? write_fast : write_plain;
     instr->phase[1] = kernel;
     instr->phase[2] = finish;
     instr->n_phases = 3;

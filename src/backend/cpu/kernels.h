@@ -8,11 +8,20 @@
 #include "array/ops.h"
 #include "base/cpu.h"
 
+/* Checks of undefined behaviour at every step of an unrolled loop take clang minutes to compile. The address sanitizer and the guard
+ * pages of the tests watch these loops; the plain kernels are checked in full. */
+#if defined(__clang__)
+#if __has_feature(undefined_behavior_sanitizer)
+#define MICA__UNCHECKED __attribute__((no_sanitize("undefined")))
+#endif
+#endif
+#if !defined(MICA__UNCHECKED)
+#define MICA__UNCHECKED
+#endif
+
 #if defined(__x86_64__)
 #define MICA__X86 1
-#define MICA__AVX2 __attribute__((target("avx2,fma,f16c")))
-#define MICA__AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
-#define MICA__AVX512_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")))
+#define MICA__AVX2 __attribute__((target("avx2,fma,f16c"))) MICA__UNCHECKED
 #else
 #define MICA__X86 0
 #endif

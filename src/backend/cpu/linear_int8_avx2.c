@@ -511,10 +511,12 @@ MICA__INLINE void tile(bool split, int T, const shape *s, const uint8_t *panel, 
             MICA__UNROLL
             for (int t = 0; t < T; t++) totals[t][0] = totals[t][1] = _mm256_setzero_si256();
             for (int plane = 0; plane < planes; plane++) { /* the high one first */
-                MICA__UNROLL
-                for (int t = 0; t < T && plane; t++) {
-                    totals[t][0] = _mm256_slli_epi32(totals[t][0], 4);
-                    totals[t][1] = _mm256_slli_epi32(totals[t][1], 4);
+                if (plane) {
+                    MICA__UNROLL
+                    for (int t = 0; t < T; t++) {
+                        totals[t][0] = _mm256_slli_epi32(totals[t][0], 4);
+                        totals[t][1] = _mm256_slli_epi32(totals[t][1], 4);
+                    }
                 }
                 for (int run = 0; run < runs; run++, panel += STEPS * WIDE * 4)
                     run_sums(split, T, panel, x + 4 * word_of(s->bits, s->size, g, run * STEPS), l->bytes, totals);
