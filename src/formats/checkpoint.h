@@ -35,6 +35,13 @@ typedef enum mica__storage {
     MICA__STORAGE_IQ4_NL,
     MICA__STORAGE_IQ4_XS,
     MICA__STORAGE_MXFP4,
+    MICA__STORAGE_IQ2_XXS,
+    MICA__STORAGE_IQ2_XS,
+    MICA__STORAGE_IQ2_S,
+    MICA__STORAGE_IQ3_XXS,
+    MICA__STORAGE_IQ3_S,
+    MICA__STORAGE_IQ1_S,
+    MICA__STORAGE_IQ1_M,
     MICA__STORAGE_OTHER, /* known to the format, not readable as numbers here; type_name says what */
 } mica__storage;
 

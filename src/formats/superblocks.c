@@ -9,14 +9,14 @@
  *     Q6_K   low[128] high[64] scales[16] d       Q8_K   d (float32) codes[256] sums[32]
  *     TQ1_0  codes[48] rest[4] d                  TQ2_0  codes[64] d
  *     IQ4_NL d codes[16]                          IQ4_XS d high[2] low[4] codes[128]        MXFP4  exponent codes[16] */
-#include "superblocks.h"
+#include "superblocks_private.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { N = 256, GROUP = 32 };
 
-static bool load_half(const uint8_t *p, float *out)
+bool mica__load_half(const uint8_t *p, float *out)
 {
     unsigned h = p[0] | (unsigned)p[1] << 8, exponent = h >> 10 & 31, fraction = h & 1023;
     float magnitude = exponent ? ldexpf((float)(fraction | 1024), (int)exponent - 25) : ldexpf((float)fraction, -24);
@@ -38,7 +38,7 @@ static int one_bit(const uint8_t *bits, int i) { return bits[i % 32] >> (i / 32)
 static bool q2_k(const uint8_t *b, float *out)
 {
     float d, dmin;
-    if (!load_half(b + 80, &d) || !load_half(b + 82, &dmin)) return false;
+    if (!mica__load_half(b + 80, &d) || !mica__load_half(b + 82, &dmin)) return false;
     for (int i = 0; i < N; i++) {
         float scale = d * (float)(b[i / 16] & 15), offset = dmin * (float)(b[i / 16] >> 4);
         out[i] = scale * (float)two_bits(b + 16, i) - offset;
@@ -50,7 +50,7 @@ static bool q3_k(const uint8_t *b, float *out)
 {
     const uint8_t *scales = b + 96;
     float d;
-    if (!load_half(b + 108, &d)) return false;
+    if (!mica__load_half(b + 108, &d)) return false;
     for (int i = 0; i < N; i++) {
         int g = i / 16, low = g < 8 ? scales[g] & 15 : scales[g - 8] >> 4,
             high = scales[8 + g % 4] >> (2 * (g / 4)) & 3;
@@ -76,7 +76,7 @@ static void scale_and_offset(const uint8_t *s, int g, int *scale, int *offset)
 static bool k_groups(const uint8_t *b, float *scales, float *biases)
 {
     float d, dmin;
-    if (!load_half(b, &d) || !load_half(b + 2, &dmin)) return false;
+    if (!mica__load_half(b, &d) || !mica__load_half(b + 2, &dmin)) return false;
     for (int g = 0; g < N / GROUP; g++) {
         int scale, offset;
         scale_and_offset(b + 4, g, &scale, &offset);
@@ -125,7 +125,7 @@ static bool q6_k(const uint8_t *b, float *out)
 {
     const int8_t *scales = (const int8_t *)b + 192;
     float d;
-    if (!load_half(b + 208, &d)) return false;
+    if (!mica__load_half(b + 208, &d)) return false;
     for (int i = 0; i < N; i++) {
         int half = i / 128, quarter = i % 128 / 32, at = i % 32;
         int low = b[64 * half + 32 * (quarter % 2) + at] >> (quarter < 2 ? 0 : 4) & 15;
@@ -156,7 +156,7 @@ static int digit(uint8_t byte, int n)
 static bool tq1_0(const uint8_t *b, float *out)
 {
     float d;
-    if (!load_half(b + 52, &d)) return false;
+    if (!mica__load_half(b + 52, &d)) return false;
     for (int i = 0; i < N; i++) {
         int q;
         if (i < 160)
@@ -173,7 +173,7 @@ static bool tq1_0(const uint8_t *b, float *out)
 static bool tq2_0(const uint8_t *b, float *out)
 {
     float d;
-    if (!load_half(b + 64, &d)) return false;
+    if (!mica__load_half(b + 64, &d)) return false;
     for (int i = 0; i < N; i++) out[i] = d * (float)(two_bits(b, i) - 1);
     return true;
 }
@@ -188,7 +188,7 @@ static int nibble(const uint8_t *codes, int i) { return i < 16 ? codes[i] & 15 :
 static bool iq4_nl(const uint8_t *b, float *out)
 {
     float d;
-    if (!load_half(b, &d)) return false;
+    if (!mica__load_half(b, &d)) return false;
     for (int i = 0; i < GROUP; i++) out[i] = d * (float)curve[nibble(b + 2, i)];
     return true;
 }
@@ -197,7 +197,7 @@ static bool iq4_xs(const uint8_t *b, float *out)
 {
     unsigned high = b[2] | (unsigned)b[3] << 8;
     float d;
-    if (!load_half(b, &d)) return false;
+    if (!mica__load_half(b, &d)) return false;
     for (int i = 0; i < N; i++) {
         int g = i / GROUP, s = (b[4 + g / 2] >> (4 * (g % 2)) & 15) | (int)(high >> (2 * g) & 3) << 4;
         float scale = d * (float)(s - 32);
@@ -218,12 +218,24 @@ static bool mxfp4(const uint8_t *b, float *out)
 /* ---- table --------------------------------------------------------------------------------------------------------------- */
 
 static const mica__superblock superblocks[] = {
-    [MICA__STORAGE_Q2_K] = {N, 84, q2_k, 0, NULL},         [MICA__STORAGE_Q3_K] = {N, 110, q3_k, 0, NULL},
-    [MICA__STORAGE_Q4_K] = {N, 144, q4_k, 4, q4_k_affine}, [MICA__STORAGE_Q5_K] = {N, 176, q5_k, 5, q5_k_affine},
-    [MICA__STORAGE_Q6_K] = {N, 210, q6_k, 0, NULL},        [MICA__STORAGE_Q8_K] = {N, 292, q8_k, 0, NULL},
-    [MICA__STORAGE_TQ1_0] = {N, 54, tq1_0, 0, NULL},       [MICA__STORAGE_TQ2_0] = {N, 66, tq2_0, 0, NULL},
-    [MICA__STORAGE_IQ4_NL] = {GROUP, 18, iq4_nl, 0, NULL}, [MICA__STORAGE_IQ4_XS] = {N, 136, iq4_xs, 0, NULL},
+    [MICA__STORAGE_Q2_K] = {N, 84, q2_k, 0, NULL},
+    [MICA__STORAGE_Q3_K] = {N, 110, q3_k, 0, NULL},
+    [MICA__STORAGE_Q4_K] = {N, 144, q4_k, 4, q4_k_affine},
+    [MICA__STORAGE_Q5_K] = {N, 176, q5_k, 5, q5_k_affine},
+    [MICA__STORAGE_Q6_K] = {N, 210, q6_k, 0, NULL},
+    [MICA__STORAGE_Q8_K] = {N, 292, q8_k, 0, NULL},
+    [MICA__STORAGE_TQ1_0] = {N, 54, tq1_0, 0, NULL},
+    [MICA__STORAGE_TQ2_0] = {N, 66, tq2_0, 0, NULL},
+    [MICA__STORAGE_IQ4_NL] = {GROUP, 18, iq4_nl, 0, NULL},
+    [MICA__STORAGE_IQ4_XS] = {N, 136, iq4_xs, 0, NULL},
     [MICA__STORAGE_MXFP4] = {GROUP, 17, mxfp4, 0, NULL},
+    [MICA__STORAGE_IQ2_XXS] = {N, 66, mica__iq2_xxs_to_float, 0, NULL},
+    [MICA__STORAGE_IQ2_XS] = {N, 74, mica__iq2_xs_to_float, 0, NULL},
+    [MICA__STORAGE_IQ2_S] = {N, 82, mica__iq2_s_to_float, 0, NULL},
+    [MICA__STORAGE_IQ3_XXS] = {N, 98, mica__iq3_xxs_to_float, 0, NULL},
+    [MICA__STORAGE_IQ3_S] = {N, 110, mica__iq3_s_to_float, 0, NULL},
+    [MICA__STORAGE_IQ1_S] = {N, 50, mica__iq1_s_to_float, 0, NULL},
+    [MICA__STORAGE_IQ1_M] = {N, 56, mica__iq1_m_to_float, 0, NULL},
 };
 
 const mica__superblock *mica__superblock_of(mica__storage storage)

@@ -262,11 +262,11 @@ static void other_types(void **state)
     int bits, group;
     mica__tensor_view v = {.file_name = MICA_STR("blk.0.w"),
                            .storage = MICA__STORAGE_OTHER,
-                           .type_name = "IQ1_S",
+                           .type_name = "NVFP4",
                            .ndim = 2,
                            .shape = {1, 256}};
-    assert_failure("IQ1_S", mica__tensor_read_f32(&v, values, &err), MICA_UNSUPPORTED, &err,
-                   "'blk.0.w': type IQ1_S is not supported yet");
+    assert_failure("NVFP4", mica__tensor_read_f32(&v, values, &err), MICA_UNSUPPORTED, &err,
+                   "'blk.0.w': type NVFP4 is not supported yet");
     assert_false(mica__tensor_affine_form(&v, &bits, &group));
     uint8_t bytes[] = {0, 2, 255};
     v = (mica__tensor_view){

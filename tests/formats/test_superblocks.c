@@ -12,7 +12,7 @@
 #include "formats/superblocks.h"
 #include "formats_test.h"
 
-enum { N_TYPES = 11, ROWS = 3, COLUMNS = 512, N = ROWS * COLUMNS };
+enum { N_TYPES = 18, ROWS = 3, COLUMNS = 512, N = ROWS * COLUMNS };
 
 typedef struct fixture {
     mica__mapping blocks, numbers;
@@ -125,7 +125,9 @@ static void bad_scales(void **state)
     } places[] = {{MICA__STORAGE_Q2_K, {80, 82}},  {MICA__STORAGE_Q3_K, {108, -1}}, {MICA__STORAGE_Q4_K, {0, 2}},
                   {MICA__STORAGE_Q5_K, {0, 2}},    {MICA__STORAGE_Q6_K, {208, -1}}, {MICA__STORAGE_TQ1_0, {52, -1}},
                   {MICA__STORAGE_TQ2_0, {64, -1}}, {MICA__STORAGE_IQ4_NL, {0, -1}}, {MICA__STORAGE_IQ4_XS, {0, -1}},
-                  {MICA__STORAGE_MXFP4, {0, -1}},  {MICA__STORAGE_Q8_K, {2, -1}}};
+                  {MICA__STORAGE_MXFP4, {0, -1}},  {MICA__STORAGE_Q8_K, {2, -1}},   {MICA__STORAGE_IQ2_XXS, {0, -1}},
+                  {MICA__STORAGE_IQ2_XS, {0, -1}}, {MICA__STORAGE_IQ2_S, {0, -1}},  {MICA__STORAGE_IQ3_XXS, {0, -1}},
+                  {MICA__STORAGE_IQ3_S, {0, -1}},  {MICA__STORAGE_IQ1_S, {0, -1}}};
     static float found[N], scales[N / 32], biases[N / 32];
     static uint32_t codes[N];
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {

@@ -21,7 +21,9 @@ ROWS, COLUMNS = 3, 512
 # elements and bytes of a block, offsets of its half floats
 TYPES = {T.Q2_K: (256, 84, (80, 82)), T.Q3_K: (256, 110, (108,)), T.Q4_K: (256, 144, (0, 2)), T.Q5_K: (256, 176, (0, 2)),
          T.Q6_K: (256, 210, (208,)), T.TQ1_0: (256, 54, (52,)), T.TQ2_0: (256, 66, (64,)), T.IQ4_NL: (32, 18, (0,)),
-         T.IQ4_XS: (256, 136, (0,)), T.MXFP4: (32, 17, ()), T.Q8_K: (256, 292, ())}
+         T.IQ4_XS: (256, 136, (0,)), T.MXFP4: (32, 17, ()), T.Q8_K: (256, 292, ()),
+         T.IQ2_XXS: (256, 66, (0,)), T.IQ2_XS: (256, 74, (0,)), T.IQ2_S: (256, 82, (0,)), T.IQ3_XXS: (256, 98, (0,)), T.IQ3_S: (256, 110, (0,)),
+         T.IQ1_S: (256, 50, (0,)), T.IQ1_M: (256, 56, ())}
 
 
 def random_blocks(rng, kind):
@@ -35,6 +37,10 @@ def random_blocks(rng, kind):
     if kind == T.MXFP4:
         blocks[:, 0] = rng.integers(100, 150, n)
         blocks[:3, 0] = 0, 1, 254
+    if kind == T.IQ1_M:  # the scale is spread over the highest bits of four numbers
+        bits = (rng.standard_normal(n) * 0.1).astype(np.float16).view(np.uint16)
+        for i in range(4):
+            blocks[:, 49 + 2 * i] = (blocks[:, 49 + 2 * i] & 15) | ((bits >> (4 * i) & 15) << 4).astype(np.uint8)
     if kind == T.Q8_K:
         blocks[:, :4] = rng.standard_normal(n).astype(np.float32).view(np.uint8).reshape(n, 4)
     return blocks.reshape(ROWS, -1)
