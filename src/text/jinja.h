@@ -7,7 +7,11 @@
  *
  * This is Jinja 3.1 in its immutable sandbox with trim_blocks and lstrip_blocks, the extensions for loop controls and
  * generation blocks, no autoescape, and the globals raise_exception and strftime_now. There is nothing behind the values: no
- * objects of the host, no files, no other templates. */
+ * objects of the host, no files, no other templates.
+ *
+ * Where it differs: integers beyond 64 bits can be carried, compared and printed but not computed with (LIMIT); other
+ * templates cannot be included, imported or extended, and a named block stands for its body; characters by name ("\N{...}"),
+ * lone surrogates and lipsum() are errors; of HTML's named entities only the usual ones are known to striptags. */
 #ifndef MICA_TEXT_JINJA_H
 #define MICA_TEXT_JINJA_H
 
@@ -20,7 +24,7 @@
 mica_status mica__jinja_parse(mica__jinja *out, const char *source, size_t n, mica_error *err);
 void mica__jinja_release(mica__jinja *t); /* {0} allowed */
 
-/* One rendering. Variables come from JSON objects, later ones over earlier ones; `extra` sets or replaces single variables. */
+/* One rendering. Variables come from JSON objects, later ones over earlier ones. */
 typedef struct mica__jinja_job {
     mica__jval variables[2];    /* objects; NULL: none */
     const char *null_names[3];  /* variables that are none when they are absent; ends with NULL */

@@ -33,8 +33,8 @@ const mica__jbuiltin *mica__jglobal_find(mica__str name);
 /* The method of this value's type, NULL if it has none of that name. */
 const mica__jbuiltin *mica__jmethod_find(mica__jv self, mica__str name);
 
-/* Tables that the two filter files and the method files own; each ends with a NULL name. */
-extern const mica__jbuiltin mica__jfilters_text[], mica__jfilters_seq[], mica__jmethods_str[];
+/* Tables of the two filter files; each ends with a NULL name. */
+extern const mica__jbuiltin mica__jfilters_text[], mica__jfilters_seq[];
 const mica__jbuiltin *mica__jbuiltin_in(const mica__jbuiltin *table, mica__str name);
 
 mica__jv mica__jbuiltin_call(mica__jin *j, const mica__jbuiltin *b, mica__jv self, const mica__jargs *args);

@@ -106,7 +106,6 @@ mica__jv mica__jv_to_str(mica__jin *j, mica__jv v);   /* str(v): a plain str */
 mica__jv mica__jv_soft_str(mica__jin *j, mica__jv v); /* the same, but Markup stays Markup */
 mica__jv mica__jv_pprint(mica__jin *j, mica__jv v);
 mica__jv mica__jv_repr(mica__jin *j, mica__jv v);
-void mica__jtext_str(mica__jtext *t, mica__jv v);
 void mica__jtext_repr(mica__jtext *t, mica__jv v);
 void mica__jtext_repr_string(mica__jtext *t, mica__str s);
 mica__jv mica__jv_escape(mica__jin *j, mica__jv v); /* Markup, & < > " ' replaced unless it is Markup already */

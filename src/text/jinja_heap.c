@@ -9,8 +9,7 @@
 typedef struct mica__jblock {
     struct mica__jblock *next;
     size_t fill, cap;
-    size_t pad;
-    unsigned char bytes[];
+    _Alignas(16) unsigned char bytes[];
 } mica__jblock;
 
 #define BLOCK_BYTES (32u << 10)

@@ -19,8 +19,6 @@ typedef struct mica__jparser {
     mica_error *err;
 } mica__jparser;
 
-typedef enum mica__jfail_kind { JF_SYNTAX, JF_LIMIT } mica__jfail_kind;
-
 /* Records an error at the current token; the first one stays. Returns NULL. */
 void *mica__jparser_fail(mica__jparser *p, const char *fmt, ...) MICA_PRINTF(2, 3);
 void *mica__jparser_too_deep(mica__jparser *p);

@@ -206,15 +206,6 @@ void mica__jtext_repr(mica__jtext *t, mica__jv v)
     mica__jin_leave(t->j);
 }
 
-void mica__jtext_str(mica__jtext *t, mica__jv v)
-{
-    if (v.kind == JV_STR) {
-        mica__jtext_add_str(t, mica__jv_text(v));
-    } else if (v.kind != JV_UNDEFINED) {
-        mica__jtext_repr(t, v);
-    }
-}
-
 mica__jv mica__jv_repr(mica__jin *j, mica__jv v)
 {
     mica__jtext t = {.j = j};

@@ -657,7 +657,7 @@ METHOD(markup_striptags) { return UNUSED, mica__jstr_striptags(j, self); }
 static const mica__jbuiltin markup_methods[] = {
     {"unescape", "/", markup_unescape, false}, {"striptags", "/", markup_striptags, false}, {0}};
 
-const mica__jbuiltin mica__jmethods_str[] = {
+static const mica__jbuiltin str_methods[] = {
     {"capitalize", "/", str_capitalize, false},
     {"casefold", "/", str_casefold, false},
     {"center", "/width,fillchar=", str_center, false},
@@ -709,6 +709,6 @@ const mica__jbuiltin mica__jmethods_str[] = {
 
 const mica__jbuiltin *mica__jstr_method(mica__jv self, mica__str name)
 {
-    const mica__jbuiltin *found = mica__jbuiltin_in(mica__jmethods_str, name);
+    const mica__jbuiltin *found = mica__jbuiltin_in(str_methods, name);
     return found || !self.sub ? found : mica__jbuiltin_in(markup_methods, name);
 }
