@@ -58,8 +58,9 @@ typedef struct mica_session mica_session;
 
 /* Zero means the default. */
 typedef struct mica_session_options {
-    int64_t max_context; /* positions; 0: the model's context, but at least 4096, and at most what fits this machine's memory */
-    uint64_t seed;       /* of sampling; 0: a random one. A generation setting "seed" overrides it at each mica_generate */
+    /* Positions; 0: the model's context, but at least 4096, and at most what fits this machine's memory. */
+    int64_t max_context;
+    uint64_t seed; /* of sampling; 0: a random one. A generation setting "seed" overrides it at each mica_generate */
 } mica_session_options;
 MICA_API mica_status mica_session_create(mica_session **out, mica_model *model, const mica_session_options *options,
                                          mica_error *err) MICA_NODISCARD;

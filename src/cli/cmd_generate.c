@@ -179,9 +179,8 @@ static int generate(mica_model *model, const mica_ids *prompt, const request *r)
     mica_generation_config *config = NULL;
     mica_error err;
     int code = 0;
-    const mica_session_options options = {.seed = random_seed()}; /* the setting "seed" goes before it */
     mica_status status = make_config(r, model, &config, &err);
-    if (status == MICA_OK) status = mica_session_create(&session, model, &options, &err);
+    if (status == MICA_OK) status = mica_session_create(&session, model, NULL, &err);
     if (status != MICA_OK) {
         code = fail(&err);
     } else {

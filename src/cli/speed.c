@@ -1,6 +1,5 @@
-/* cli/speed.c: one line about an answer's speed; randomness from the system. */
+/* cli/speed.c: one line about an answer's speed. */
 #include "speed.h"
-#include "timing.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,11 +14,4 @@ void print_speed(const mica_generate_result *r, int64_t n_new)
     if (n_new > 1 && r->decode_seconds > 0)
         fprintf(stderr, "; answer %.1f tokens/s", (double)(n_new - 1) / r->decode_seconds);
     fprintf(stderr, "]%s\n", colour ? "\033[0m" : "");
-}
-
-uint64_t random_seed(void)
-{
-    uint64_t seed = 0;
-    if (getentropy(&seed, sizeof seed) != 0) seed = (uint64_t)(seconds_now() * 1e9);
-    return seed;
 }

@@ -40,7 +40,8 @@ X(suppress_tokens, JSON, "null", IDS, YES, "token ids that never come")
 X(begin_suppress_tokens, JSON, "null", IDS, YES, "token ids that do not come first")
 X(forced_bos_token_id, INT, "null", ID, YES, "the token after a prompt of one token")
 X(forced_eos_token_id, JSON, "null", IDS, YES, "the last token when max_length is reached")
-X(exponential_decay_length_penalty, JSON, "null", DECAY, YES, "[start, factor]: the end token becomes likelier from there on")
+X(exponential_decay_length_penalty, JSON, "null", DECAY, YES,
+  "[start, factor]: the end token becomes likelier from there on")
 X(renormalize_logits, BOOL, "false", BOOL, YES, "turn the final scores into log probabilities")
 X(remove_invalid_values, BOOL, "false", BOOL, YES, "replace NaN and infinity in the scores")
 /* tokens */

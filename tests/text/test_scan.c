@@ -4,14 +4,13 @@
 #include "text/regex.h"
 #include "text/scan.h"
 
-static const char *const alphabet[] =
-    {
-        "a",      "S",      "'",      "1",      " ",          "\n",     ".",      "l",        "\t",
-        "\u00e9", /* the short texts end here */
-        "r",      "e",      "v",      "E",      "L",          "m",      "d",      "t",        "s",
-        "R",      "V",      "\u017f", "\u212a", "\u4e00",     "\u00bd", "\u0663", "\u00a0",   "\u3000",
-        "\xc2\x85", "\u2028", "\r",     "\u0301", "\U0001f600", "!",      "_",      "\x01",     "2",
-        "\u2160", "\ufeff", "\u200b", "\u180e", "D",          "T",      "M",      "\xc2\xad", "\u0e01",
+static const char *const alphabet[] = {
+    "a",        "S",      "'",      "1",      " ",          "\n",     ".",      "l",        "\t",
+    "\u00e9", /* the short texts end here */
+    "r",        "e",      "v",      "E",      "L",          "m",      "d",      "t",        "s",
+    "R",        "V",      "\u017f", "\u212a", "\u4e00",     "\u00bd", "\u0663", "\u00a0",   "\u3000",
+    "\xc2\x85", "\u2028", "\r",     "\u0301", "\U0001f600", "!",      "_",      "\x01",     "2",
+    "\u2160",   "\ufeff", "\u200b", "\u180e", "D",          "T",      "M",      "\xc2\xad", "\u0e01",
 };
 enum { N_ALPHABET = sizeof alphabet / sizeof alphabet[0], N_SHORT = 10 };
 
