@@ -59,7 +59,11 @@ typedef struct factors {
 
 MICA__INLINE __m256 spread_scale(const uint8_t *p, mica_dtype dtype)
 {
-    if (dtype == MICA_DTYPE_F32) return _mm256_broadcast_ss((const float *)(const void *)p);
+    if (dtype == MICA_DTYPE_F32) {
+        float f;
+        memcpy(&f, p, 4);
+        return _mm256_set1_ps(f);
+    }
     uint16_t h;
     memcpy(&h, p, 2);
     if (dtype == MICA_DTYPE_F16) return _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
