@@ -46,18 +46,14 @@ static mica_status dimension(const mica__gguf *g, const mica__gguf_arch *a, cons
                              int64_t max, int64_t *out, mica_error *err)
 {
     const mica__gguf_value *v = mica__gguf_arch_get(g, a, name);
-    if (!v && missing > 0) {
-        *out = missing;
-        return MICA_OK;
-    }
-    if (!v) return mica__fail(err, MICA_DATA, "key %s.%s is missing", a->name, name);
-    int64_t value, other;
-    if (!mica__gguf_int_at(v, 0, &value))
+    int64_t value = missing, other;
+    if (!v && missing <= 0) return mica__fail(err, MICA_DATA, "key %s.%s is missing", a->name, name);
+    if (v && !mica__gguf_int_at(v, 0, &value))
         return mica__fail(err, MICA_DATA, "key %s.%s is not a whole number", a->name, name);
     if (value < 1 || value > max)
         return mica__fail(err, MICA_DATA, "key %s.%s is %lld, expected 1 to %lld", a->name, name, (long long)value,
                           (long long)max);
-    for (size_t i = 1; i < v->count; i++)
+    for (size_t i = 1; v && i < v->count; i++)
         if (!mica__gguf_int_at(v, i, &other) || other != value)
             return mica__fail(err, MICA_UNSUPPORTED, "key %s.%s differs between layers", a->name, name);
     *out = value;
@@ -198,13 +194,13 @@ static void put_yarn(writer *w, double factor, int64_t original)
 static void put_divisors(writer *w, const mica__tensor_view *divisors, double factor)
 {
     int64_t n = w->d.head_dim / 2;
-    float *values = mica__alloc((size_t)n, sizeof *values);
+    bool fits = divisors->n_bytes == (size_t)n * sizeof(float) && divisors->storage == MICA__STORAGE_PLAIN &&
+                divisors->dtype == MICA_DTYPE_F32;
+    float *values = mica__alloc(fits ? (size_t)n : 0, sizeof *values);
     if (!values) {
         w->status = mica__fail_memory(w->err, (size_t)n * sizeof *values, "rope_freqs.weight");
         return;
     }
-    bool fits = divisors->n_bytes == (size_t)n * 4 && divisors->storage == MICA__STORAGE_PLAIN &&
-                divisors->dtype == MICA_DTYPE_F32;
     if (fits) w->status = mica__tensor_read_f32(divisors, values, w->err);
     for (int64_t i = 0; fits && i < n; i++) fits = isfinite(values[i]) && values[i] > 0;
     if (!fits)

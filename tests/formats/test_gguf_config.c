@@ -203,6 +203,7 @@ static void refusals(void **state)
         {"block_count", 1u << 31, MICA_DATA, "llama.block_count is 2147483648"},
         {"embedding_length", 0, MICA_DATA, "llama.embedding_length"},
         {"embedding_length", 3, MICA_DATA, "llama.attention.key_length is missing"},
+        {"embedding_length", INT32_MAX, MICA_DATA, "llama.attention.key_length is 536870911, expected 1 to 65536"},
         {"attention.head_count", 0, MICA_DATA, "llama.attention.head_count"},
         {"attention.head_count_kv", 0, MICA_DATA, "llama.attention.head_count_kv"},
         {"attention.head_count_kv", 3, MICA_DATA, "4 attention heads do not share 3"},
