@@ -39,7 +39,7 @@ static double peak_bytes(void)
 #endif
 }
 
-/* Greedy, of exactly n new tokens: the end tokens are held back for as long. */
+/* Transformers' defaults rather than the model's settings: greedy and without end tokens, so exactly n new tokens come. */
 static mica_status make_config(mica_generation_config **config, int64_t n, mica_error *err)
 {
     char number[24];

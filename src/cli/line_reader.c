@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <histedit.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <wchar.h>
@@ -29,6 +31,25 @@ static char *prompt(EditLine *edit)
     return r->continued ? "... " : ">>> ";
 }
 
+/* Waits until there is something to read; false if a signal came first, even just before the wait: signals stay blocked outside of it. */
+static bool wait_for_input(void)
+{
+    sigset_t ours, before;
+    fd_set input;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ours, &before);
+    bool ready = false;
+    while (!ready && !interrupt_pending()) {
+        FD_ZERO(&input);
+        FD_SET(STDIN_FILENO, &input);
+        ready = pselect(STDIN_FILENO + 1, &input, NULL, NULL, NULL, &before) != -1 || errno != EINTR;
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return ready;
+}
+
 /* One character, whole: 1, 0 at the end of input, -1 on a signal or failure. */
 static int read_character(EditLine *edit, wchar_t *out)
 {
@@ -36,8 +57,8 @@ static int read_character(EditLine *edit, wchar_t *out)
     (void)edit;
     for (;;) {
         char byte;
+        if (!wait_for_input()) return -1;
         const ssize_t n = read(STDIN_FILENO, &byte, 1);
-        if (n < 0 && errno == EINTR && !interrupt_pending()) continue; /* a resized window */
         if (n <= 0) return (int)n;
         const size_t used = mbrtowc(out, &byte, 1, &state);
         if (used == (size_t)-1) {
@@ -111,8 +132,11 @@ static read_result edited_line(line_reader *r)
 static read_result next_line(line_reader *r)
 {
     if (r->edit) return edited_line(r);
-    if (read_line(&r->line, stdin)) return READ_MESSAGE;
-    return interrupt_pending() ? READ_INTERRUPTED : READ_END;
+    interrupt_defer(false, false); /* nothing to stop but the program */
+    const bool interrupted = interrupt_pending();
+    const bool read = !interrupted && read_line(&r->line, stdin);
+    interrupt_defer(true, true);
+    return interrupted ? READ_INTERRUPTED : read ? READ_MESSAGE : READ_END;
 }
 
 static bool ends_with(const buffer *b, const char *end)

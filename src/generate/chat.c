@@ -198,7 +198,7 @@ mica_status mica_chat_load(mica_chat *c, const char *json, size_t n, mica_error 
     }
     /* The new ones stand behind the old ones. */
     for (size_t i = 0; i < before; i++) mica__free(c->messages[i]);
-    memmove(c->messages, c->messages + before, (c->n - before) * sizeof *c->messages);
+    if (c->n > before) memmove(c->messages, c->messages + before, (c->n - before) * sizeof *c->messages);
     c->n -= before;
     mica__buf_clear(&c->answer);
     return MICA_OK;

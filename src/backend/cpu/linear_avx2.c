@@ -67,7 +67,7 @@ MICA__INLINE __m256 spread_scale(const uint8_t *p, mica_dtype dtype)
     uint16_t h;
     memcpy(&h, p, 2);
     if (dtype == MICA_DTYPE_F16) return _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(h)));
-    return _mm256_castsi256_ps(_mm256_set1_epi32(h << 16));
+    return _mm256_castsi256_ps(_mm256_set1_epi32((int)((uint32_t)h << 16)));
 }
 
 MICA__INLINE factors factors_at(form f, const source *s, int64_t k, bool two)
