@@ -198,15 +198,21 @@ static bool is_url(mica__str s)
     return is_bare_domain(s);
 }
 
+static const char *last_of(mica__str s, char c)
+{
+    while (s.n && s.p[s.n - 1] != c) s.n--;
+    return s.n ? s.p + s.n - 1 : NULL;
+}
+
 static bool is_mail_host_char(uint32_t c) { return is_word_char(c) || c == '.' || c == '-'; }
 
 /* something@host.name */
 static bool is_email(mica__str s)
 {
-    const char *at = memrchr(s.p, '@', s.n);
+    const char *at = last_of(s, '@');
     if (!at || at == s.p) return false;
     mica__str host = {at + 1, s.n - (size_t)(at + 1 - s.p)};
-    const char *dot = memrchr(host.p, '.', host.n);
+    const char *dot = last_of(host, '.');
     if (!dot || dot == host.p) return false;
     mica__str last = {dot + 1, host.n - (size_t)(dot + 1 - host.p)}, rest = host;
     size_t bytes;
