@@ -108,7 +108,7 @@ typedef struct weights {
     const char *name;
     mica_dtype dtype;
     int bits, group; /* 0: not quantized */
-    bool exact;
+    bool exact, int8;
 } weights;
 
 static void bench_linear(mica__team *team, const weights *kind, int64_t m, int64_t n, int64_t k)
@@ -123,7 +123,7 @@ static void bench_linear(mica__team *team, const weights *kind, int64_t m, int64
     if (!kind->bits) memset(memory, 0x3c, all * (size_t)copies);
     for (int i = 0; i < copies; i++)
         memset(memory + (size_t)i * all + (size_t)n * row_bytes, 0x3c, (size_t)n * scale_bytes);
-    mica__instr instr = {.op = MICA__OP_LINEAR, .n_in = 2, .exact = kind->exact};
+    mica__instr instr = {.op = MICA__OP_LINEAR, .n_in = 2, .exact = kind->exact, .int8 = kind->int8};
     instr.in[0] = (mica__tensor){.data = x, .dtype = MICA_DTYPE_F32, .ndim = 2, .shape = {m, k}, .strides = {k, 1}};
     instr.in[1] = (mica__tensor){.data = memory,
                                  .dtype = kind->dtype,
@@ -203,17 +203,19 @@ static void bench_attention(mica__team *team, mica_dtype dtype, int64_t t, int64
 int main(int argc, char **argv)
 {
     static const weights kinds[] = {
-        {"f32", MICA_DTYPE_F32, 0, 0, true},
-        {"f16", MICA_DTYPE_F16, 0, 0, true},
-        {"bf16", MICA_DTYPE_BF16, 0, 0, true},
-        {"affine-4-64 exact", MICA_DTYPE_BF16, 4, 64, true},
-        {"affine-8-64 exact", MICA_DTYPE_BF16, 8, 64, true},
-        {"affine-4-64", MICA_DTYPE_BF16, 4, 64, false},
-        {"affine-4-32", MICA_DTYPE_F16, 4, 32, false},
-        {"affine-8-64", MICA_DTYPE_BF16, 8, 64, false},
-        {"affine-8-32", MICA_DTYPE_F16, 8, 32, false},
-        {"affine-6-64", MICA_DTYPE_BF16, 6, 64, false},
-        {"affine-3-64", MICA_DTYPE_BF16, 3, 64, false},
+        {"f32", MICA_DTYPE_F32, 0, 0, true, false},
+        {"f16", MICA_DTYPE_F16, 0, 0, true, false},
+        {"bf16", MICA_DTYPE_BF16, 0, 0, true, false},
+        {"affine-4-64 exact", MICA_DTYPE_BF16, 4, 64, true, false},
+        {"affine-8-64 exact", MICA_DTYPE_BF16, 8, 64, true, false},
+        {"affine-4-64", MICA_DTYPE_BF16, 4, 64, false, false},
+        {"affine-4-64 int8", MICA_DTYPE_BF16, 4, 64, false, true},
+        {"affine-8-64 int8", MICA_DTYPE_BF16, 8, 64, false, true},
+        {"affine-4-32", MICA_DTYPE_F16, 4, 32, false, false},
+        {"affine-8-64", MICA_DTYPE_BF16, 8, 64, false, false},
+        {"affine-8-32", MICA_DTYPE_F16, 8, 32, false, false},
+        {"affine-6-64", MICA_DTYPE_BF16, 6, 64, false, false},
+        {"affine-3-64", MICA_DTYPE_BF16, 3, 64, false, false},
     };
     static const int64_t rows[] = {1, 4, 8, 128};
     mica__team *team = NULL;
