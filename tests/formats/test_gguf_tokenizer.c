@@ -118,8 +118,8 @@ static const char *const byte_tokens[] = {"a",
                                           "b",
                                           "ab",
                                           "\xc4\xa0",
-                                          "\xc4\xa0"
-                                          "a",
+                                          ("\xc4\xa0"
+                                           "a"),
                                           "<|end|>",
                                           "<tool>",
                                           "",
