@@ -60,6 +60,7 @@ static int read_character(EditLine *edit, wchar_t *out)
         if (!wait_for_input()) return -1;
         const ssize_t n = read(STDIN_FILENO, &byte, 1);
         if (n <= 0) return (int)n;
+        if (byte == 0) return 0; /* Ctrl-D typed ahead, before the terminal left its line mode, arrives as a NUL */
         const size_t used = mbrtowc(out, &byte, 1, &state);
         if (used == (size_t)-1) {
             *out = L'\xfffd';
