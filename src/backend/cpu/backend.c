@@ -34,14 +34,8 @@ static const mica__chooser choosers[MICA__OP_COUNT] = {
     [MICA__OP_CACHED_ATTENTION] = mica__cpu_attention,
 };
 
-static const char *isa(void)
-{
-    const mica__cpu *c = mica__cpu_features();
-    if (c->avx512_vnni) return "avx512-vnni";
-    if (c->avx512) return "avx512";
-    if (mica__has_avx2()) return "avx2";
-    return c->neon ? "neon" : "plain";
-}
+/* What the kernels use, which may be less than what the processor has. */
+static const char *isa(void) { return mica__has_avx2() ? "avx2" : "plain"; }
 
 static mica_status prepare_instr(mica__instr *instr, bool force_plain, mica_error *err)
 {
