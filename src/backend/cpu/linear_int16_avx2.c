@@ -61,13 +61,20 @@ MICA__INLINE void round_group(const float *x, int64_t n, int32_t *q, float *d, f
     *dsum = *d * (float)total;
 }
 
+/* A span of x in the order of split codes. */
+MICA__INLINE void lay_out(const int32_t *q, int span, int parts, int16_t *to)
+{
+    for (int n = 0; n < parts; n++)
+        for (int i = 0; i < span / parts; i++) to[n * 16 + i] = (int16_t)q[i * parts + n];
+}
+
 /* Phase 0. Shares are spans of 128 elements, which hold whole groups. */
 MICA__AVX2 static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
 {
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     const layout l = layout_of(w);
     const int64_t k = x->shape[1], size = w->affine.group_size, spans = (l.codes + 127) / 128;
-    const int64_t parts = w->affine.bits == 4 ? 4 : 2, span = 16 * parts;
+    const int parts = w->affine.bits == 4 ? 4 : 2;
     int64_t begin, end;
     mica__share(mica__rows(x, run) * spans, 1, id, n, &begin, &end);
     for (int64_t item = begin; item < end; item++) {
@@ -82,14 +89,20 @@ MICA__AVX2 static void round_x(const mica__instr *instr, const mica__run *run, i
         int16_t *to = (int16_t *)(void *)base + first;
         float *d = (float *)(void *)(base + 2 * l.codes) + first / size, *dsum = d + l.groups;
         for (int64_t i = 0; i < count; i += size) round_group(c.f32 + i, size, q + i, d + i / size, dsum + i / size);
-        for (int64_t i = 0; i < count; i++) to[i / span * span + i % parts * 16 + i % span / parts] = (int16_t)q[i];
+        for (int64_t i = 0; i < count; i += 64) {
+            if (parts == 4)
+                lay_out(q + i, 64, 4, to + i);
+            else
+                for (int64_t j = i; j < i + 64 && j < count; j += 32) lay_out(q + j, 32, 2, to + j);
+        }
     }
 }
 
 /* ---- one row of w ---------------------------------------------------------------------------------------------------------- */
 
+/* A row of w, and where the arrays of all rows end: a last block that is not whole may read on into the next row. */
 typedef struct source {
-    const uint8_t *codes, *scales, *biases;
+    const uint8_t *codes, *codes_end, *scales, *scales_end, *biases, *biases_end;
     int64_t groups;
     mica_dtype dtype;
 } source;
@@ -97,27 +110,40 @@ typedef struct source {
 static source source_of(const mica__tensor *w, int64_t row)
 {
     const mica__affine *a = &w->affine;
-    int64_t groups = w->shape[1] / a->group_size, size = (int64_t)mica_dtype_size(a->scale_dtype);
-    return (source){(const uint8_t *)w->data + row * (w->shape[1] * a->bits / 8),
-                    (const uint8_t *)a->scales + row * groups * size, (const uint8_t *)a->biases + row * groups * size,
-                    groups, a->scale_dtype};
+    const int64_t groups = w->shape[1] / a->group_size,
+                  factor_bytes = groups * (int64_t)mica_dtype_size(a->scale_dtype);
+    const int64_t row_bytes = w->shape[1] * a->bits / 8, rows = w->shape[0];
+    const uint8_t *codes = w->data, *scales = a->scales, *biases = a->biases;
+    return (source){codes + row * row_bytes,
+                    codes + rows * row_bytes,
+                    scales + row * factor_bytes,
+                    scales + rows * factor_bytes,
+                    biases + row * factor_bytes,
+                    biases + rows * factor_bytes,
+                    groups,
+                    a->scale_dtype};
 }
 
-/* Eight scales or biases from group 8 b on, zeros past the last. */
-MICA__INLINE __m256 load_factors(const uint8_t *p, const source *s, int64_t b)
+/* Eight scales or biases from group 8 b on, zeros past the row's last. */
+MICA__INLINE __m256 load_factors(const uint8_t *p, const uint8_t *end, const source *s, int64_t b)
 {
-    int64_t left = s->groups - b * BLOCK;
-    p += b * BLOCK * (s->dtype == MICA_DTYPE_F32 ? 4 : 2);
-    return left >= BLOCK ? mica__load8(p, s->dtype) : mica__load_some(p, s->dtype, left);
+    static const int32_t masks[2 * BLOCK] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    const int64_t left = s->groups - b * BLOCK, size = s->dtype == MICA_DTYPE_F32 ? 4 : 2;
+    p += b * BLOCK * size;
+    if (left >= BLOCK) return mica__load8(p, s->dtype);
+    if (end - p < BLOCK * size) return mica__load_some(p, s->dtype, left);
+    __m256i mask = _mm256_loadu_si256((const __m256i *)(const void *)(masks + BLOCK - left));
+    return _mm256_and_ps(mica__load8(p, s->dtype), _mm256_castsi256_ps(mask));
 }
 
-/* The codes of block b: in place, or at the row's end copied and padded by zeros. */
+/* The codes of block b. Past the row's end they meet zeros of x, so they may be anything; at the very end they are copied. */
 MICA__INLINE const uint8_t *block_codes(int bits, int size, const source *s, int64_t b, uint8_t *copy)
 {
-    const int64_t block_bytes = (int64_t)size * bits, left = (s->groups - b * BLOCK) * size * bits / 8;
-    if (left >= block_bytes) return s->codes + b * block_bytes;
+    const int64_t block_bytes = (int64_t)size * bits;
+    const uint8_t *p = s->codes + b * block_bytes;
+    if (s->codes_end - p >= block_bytes) return p;
     memset(copy, 0, (size_t)block_bytes);
-    memcpy(copy, s->codes + b * block_bytes, (size_t)left);
+    memcpy(copy, p, (size_t)(s->codes_end - p));
     return copy;
 }
 
@@ -157,23 +183,37 @@ MICA__INLINE __m256 unit_factors(const float *factors, bool two, int u)
     return _mm256_blend_ps(_mm256_broadcast_ss(factors + 2 * u), _mm256_broadcast_ss(factors + 2 * u + 1), 0xf0);
 }
 
-/* One row of w with n_rows rows of x. out [n_rows] */
+/* Adds what the biases bring to the sums of n_rows rows of x. */
+MICA__INLINE void add_biases(int n_rows, const source *s, const layout *l, const uint8_t *x, __m256 *sum)
+{
+    __m256 tail[X_ROWS];
+    for (int r = 0; r < n_rows; r++) tail[r] = _mm256_setzero_ps();
+    for (int64_t b = 0; b < l->blocks; b++) {
+        __m256 bias = load_factors(s->biases, s->biases_end, s, b);
+        for (int r = 0; r < n_rows; r++) {
+            const float *dsum = (const float *)(const void *)(x + r * l->bytes + 2 * l->codes) + l->groups + b * BLOCK;
+            tail[r] = _mm256_fmadd_ps(bias, _mm256_loadu_ps(dsum), tail[r]);
+        }
+    }
+    for (int r = 0; r < n_rows; r++) sum[r] = _mm256_add_ps(sum[r], tail[r]);
+}
+
+/* One row of w with n_rows rows of x. out [n_rows]. The biases have a loop of their own: one for all does not fit the registers. */
 MICA__INLINE void dot_rows(int bits, int size, int n_rows, const source *s, const layout *l, const uint8_t *x,
                            float *out)
 {
     const bool two = bits == 4 && size == 32;
     const int units = two ? BLOCK / 2 : BLOCK, spans = two ? 1 : size * bits / 256, span = bits == 4 ? 64 : 32;
-    __m256 sum[X_ROWS], tail[X_ROWS];
+    __m256 sum[X_ROWS];
     float factors[X_ROWS][BLOCK];
     uint8_t copy[BLOCK_BYTES_MAX];
-    for (int r = 0; r < n_rows; r++) sum[r] = tail[r] = _mm256_setzero_ps();
+    for (int r = 0; r < n_rows; r++) sum[r] = _mm256_setzero_ps();
     for (int64_t b = 0; b < l->blocks; b++) {
         const uint8_t *w = block_codes(bits, size, s, b, copy);
-        __m256 scale = load_factors(s->scales, s, b), bias = load_factors(s->biases, s, b);
+        __m256 scale = load_factors(s->scales, s->scales_end, s, b);
         for (int r = 0; r < n_rows; r++) {
             const float *d = (const float *)(const void *)(x + r * l->bytes + 2 * l->codes) + b * BLOCK;
             _mm256_storeu_ps(factors[r], _mm256_mul_ps(scale, _mm256_loadu_ps(d)));
-            tail[r] = _mm256_fmadd_ps(bias, _mm256_loadu_ps(d + l->groups), tail[r]);
         }
         for (int u = 0; u < units; u++) {
             __m256i integers[X_ROWS];
@@ -191,7 +231,8 @@ MICA__INLINE void dot_rows(int bits, int size, int n_rows, const source *s, cons
                 sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(integers[r]), unit_factors(factors[r], two, u), sum[r]);
         }
     }
-    for (int r = 0; r < n_rows; r++) out[r] = mica__hsum(_mm256_add_ps(sum[r], tail[r]));
+    add_biases(n_rows, s, l, x, sum);
+    for (int r = 0; r < n_rows; r++) out[r] = mica__hsum(sum[r]);
 }
 
 /* ---- kernels -------------------------------------------------------------------------------------------------------------------- */
