@@ -115,6 +115,7 @@ MICA_API mica_array *mica_arange(mica_graph *g, double start, double stop, doubl
 
 /* A matrix in MLX's affine layout: w[n, k] = scales[n, k/G] * code(n, k) + biases[n, k/G].
  * codes: u32 [N, K * bits / 32], each row a little-endian bit stream; scales, biases: f32, f16 or bf16 [N, K / G].
+ * biases NULL: the matrix is symmetric, its biases are -2^(bits - 1) * scales and take no memory.
  * bits 2, 3, 4, 5, 6, 8; group_size 32, 64 or 128. The result has shape [N, K] and the dtype of scales; it is taken by mica_linear,
  * mica_take (rows) and mica_dequantize, and by nothing else. */
 MICA_API mica_array *mica_quantized(mica_graph *g, mica_array *codes, mica_array *scales, mica_array *biases,

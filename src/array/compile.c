@@ -142,15 +142,15 @@ static mica_status add_patch(compiler *c, mica__patch patch)
 
 static mica_status describe_quantized(compiler *c, const mica_array *a, mica__tensor *t)
 {
-    const mica_array *codes = a->in[0], *scales = a->in[1], *biases = a->in[2];
+    const mica_array *codes = a->in[0], *scales = a->in[1], *biases = a->n_in > 2 ? a->in[2] : NULL;
     t->quantized = true;
     t->data = codes->buffer->data;
     t->affine = (mica__affine){.bits = a->bits,
                                .group_size = a->group_size,
                                .scale_dtype = a->dtype,
                                .scales = scales->buffer->data,
-                               .biases = biases->buffer->data};
-    for (int i = 0; i < 3; i++) MICA_TRY(keep_buffer(c, a->in[i]->buffer));
+                               .biases = biases ? biases->buffer->data : NULL};
+    for (int i = 0; i < a->n_in; i++) MICA_TRY(keep_buffer(c, a->in[i]->buffer));
     return MICA_OK;
 }
 

@@ -65,23 +65,25 @@ mica_array *mica_quantized(mica_graph *g, mica_array *codes, mica_array *scales,
                            int bits)
 {
     mica_array *in[] = {codes, scales, biases};
-    if (!mica__plain(g, "quantized", in, 3)) return NULL;
+    const int n_in = biases ? 3 : 2;
+    if (!mica__plain(g, "quantized", in, n_in)) return NULL;
     if (!is_bits(bits) || (group_size != 32 && group_size != 64 && group_size != 128))
         return mica__latch(g, MICA_INVALID,
                            "quantized: %d bits in groups of %d; bits are 2, 3, 4, 5, 6, 8, groups 32, 64, 128", bits,
                            group_size);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < n_in; i++)
         if (in[i]->kind != MICA__SOURCE || in[i]->ndim != 2)
             return mica__latch(g, MICA_INVALID, "quantized: input %d is not a matrix of data", i);
     int64_t n_rows = codes->shape[0], n_columns = scales->shape[1] * group_size;
     bool fits = codes->dtype == MICA_DTYPE_U32 && codes->shape[1] * 32 == n_columns * bits &&
-                scales->shape[0] == n_rows && mica__shape_is(biases, scales->shape, 2) &&
-                scales->dtype == biases->dtype && mica__is_float(scales->dtype) && scales->dtype != MICA_DTYPE_F64;
+                scales->shape[0] == n_rows &&
+                (!biases || (mica__shape_is(biases, scales->shape, 2) && scales->dtype == biases->dtype)) &&
+                mica__is_float(scales->dtype) && scales->dtype != MICA_DTYPE_F64;
     if (!fits)
-        return mica__latch(g, MICA_INVALID,
-                           "quantized: codes %s, scales %s, biases %s do not fit %d bits in groups of %d",
-                           MICA_SHAPE(codes), MICA_SHAPE(scales), MICA_SHAPE(biases), bits, group_size);
-    mica_array *a = mica__new(g, "quantized", MICA__SOURCE, scales->dtype, (int64_t[]){n_rows, n_columns}, 2, in, 3);
+        return mica__latch(
+            g, MICA_INVALID, "quantized: codes %s, scales %s, biases %s do not fit %d bits in groups of %d",
+            MICA_SHAPE(codes), MICA_SHAPE(scales), biases ? MICA_SHAPE(biases) : "none", bits, group_size);
+    mica_array *a = mica__new(g, "quantized", MICA__SOURCE, scales->dtype, (int64_t[]){n_rows, n_columns}, 2, in, n_in);
     if (!a) return NULL;
     a->quantized = true;
     a->bits = bits;

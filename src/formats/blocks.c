@@ -336,9 +336,10 @@ static bool row_to_affine(const struct layout *l, const uint8_t *in, size_t n_bl
     unsigned limit = l->offset_at < 0 ? scale_limit(l) : 0x7c00;
     for (size_t b = 0; b < n_blocks; b++, in += l->n_bytes, codes += l->bits) {
         scales[b] = load16(in);
-        biases[b] = l->offset_at < 0 ? half_scale_negate(scales[b], lowest_shift(l)) : load16(in + l->offset_at);
+        uint16_t bias = l->offset_at < 0 ? half_scale_negate(scales[b], lowest_shift(l)) : load16(in + l->offset_at);
+        if (biases) biases[b] = bias;
         *bad = b;
-        if ((scales[b] & 0x7fffu) >= limit || !half_is_finite(biases[b])) return false;
+        if ((scales[b] & 0x7fffu) >= limit || !half_is_finite(bias)) return false;
         if (l->bits == 4)
             pack_4_bits(in + l->codes_at, codes);
         else if (l->bits == 5)
@@ -388,6 +389,12 @@ mica_dtype mica__tensor_affine_dtype(const mica__tensor_view *v)
     return mica__superblock_of(v->storage) ? MICA_DTYPE_F32 : MICA_DTYPE_F16;
 }
 
+bool mica__tensor_affine_symmetric(const mica__tensor_view *v)
+{
+    const struct layout *l = layout_of(v);
+    return l && l->offset_at < 0;
+}
+
 mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, void *scales_out, void *biases_out,
                                      mica_error *err)
 {
@@ -405,7 +412,7 @@ mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes
             return fail_scale(v, row, bad, err);
         codes += n_blocks * (size_t)l->bits;
         scales += n_blocks;
-        biases += n_blocks;
+        if (biases) biases += n_blocks;
     }
     return MICA_OK;
 }

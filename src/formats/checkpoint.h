@@ -88,6 +88,8 @@ mica_status mica__tensor_read_plain(const mica__tensor_view *v, void *out, mica_
 bool mica__tensor_affine_form(const mica__tensor_view *v, int *bits, int *group_size);
 /* The type of the scales and biases of that form: F16, or F32 where half floats would round. */
 mica_dtype mica__tensor_affine_dtype(const mica__tensor_view *v);
+/* True if every bias is -2^(bits - 1) times its scale, so that none need be kept: `biases` below may then be NULL. */
+bool mica__tensor_affine_symmetric(const mica__tensor_view *v);
 /* Writes that form: codes u32 [N, K * bits / 32], scales and biases [N, K / group_size]; rows put back in order. */
 mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, void *scales, void *biases,
                                      mica_error *err);

@@ -50,7 +50,7 @@ static size_t pool_share(const mica__wanted *w)
     case MADE_SAME:
         return rounded(elements_of(w) * mica_dtype_size(w->view->dtype));
     case MADE_AFFINE:
-        return rounded(code_bytes(w)) + 2 * rounded(scale_bytes(w));
+        return rounded(code_bytes(w)) + (mica__tensor_affine_symmetric(w->view) ? 1 : 2) * rounded(scale_bytes(w));
     default:
         return 0;
     }
@@ -174,11 +174,12 @@ static mica_status use_affine(const mica__wanted *w, mica__weight *out, mica_err
 
 static mica_status make_affine(const mica__wanted *w, mica__weight *out, uint8_t *pool, mica_error *err)
 {
-    uint8_t *scales = pool + rounded(code_bytes(w)), *biases = scales + rounded(scale_bytes(w));
+    uint8_t *scales = pool + rounded(code_bytes(w));
+    uint8_t *biases = mica__tensor_affine_symmetric(w->view) ? NULL : scales + rounded(scale_bytes(w));
     mica_dtype dtype = mica__tensor_affine_dtype(w->view);
     MICA_TRY(mica__tensor_read_affine(w->view, (uint32_t *)pool, scales, biases, err));
     MICA_TRY(check_finite(w, scales, dtype, "scale", err));
-    MICA_TRY(check_finite(w, biases, dtype, "bias", err));
+    if (biases) MICA_TRY(check_finite(w, biases, dtype, "bias", err));
     out->dtype = dtype;
     out->data = pool;
     out->scales = scales;
@@ -270,5 +271,6 @@ mica_array *mica__weight_array(mica_graph *g, const mica__weight *w)
                   groups[] = {w->shape[0], w->shape[1] / w->group_size};
     return mica_quantized(g, mica_from_memory(g, w->data, MICA_DTYPE_U32, codes, 2, NULL, NULL),
                           mica_from_memory(g, w->scales, w->dtype, groups, 2, NULL, NULL),
-                          mica_from_memory(g, w->biases, w->dtype, groups, 2, NULL, NULL), w->group_size, w->bits);
+                          w->biases ? mica_from_memory(g, w->biases, w->dtype, groups, 2, NULL, NULL) : NULL,
+                          w->group_size, w->bits);
 }

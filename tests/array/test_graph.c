@@ -246,6 +246,7 @@ static void test_quantized(void **state)
             assert_true(mica_array_is_quantized(w));
             assert_shape(mica_dequantize(g, w), 2, 2, 64, 0);
             assert_shape(mica_linear(g, zeros(g, MICA_DTYPE_F32, 3, 64), w, NULL), 2, 3, 2, 0);
+            assert_true(mica_array_is_quantized(mica_quantized(g, c, s, NULL, 32, 4))); /* symmetric */
             assert_null(mica_add(g, w, w));
         } else if (i == 1) {
             assert_null(mica_quantized(g, c, s, s, 32, 7));

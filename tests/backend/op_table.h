@@ -195,7 +195,8 @@ MAYBE_UNUSED static mica__tensor make_affine(int64_t n, int64_t k, int bits, int
         set(&biases, i, -get(&biases, i));
     }
     w.data = codes;
-    w.affine = (mica__affine){bits, group, scale_dtype, scales.data, biases.data};
+    /* Some are symmetric: no biases. */
+    w.affine = (mica__affine){bits, group, scale_dtype, scales.data, pick(3) ? biases.data : NULL};
     return w;
 }
 
@@ -208,8 +209,9 @@ MAYBE_UNUSED static double get_affine(const mica__tensor *w, int64_t n, int64_t 
         int64_t bit = k * a->bits + b;
         code |= (int64_t)(row[bit / 8] >> (bit % 8) & 1) << b;
     }
-    return (double)code * (double)mica__load_scale(a->scales, a->scale_dtype, g) +
-           (double)mica__load_scale(a->biases, a->scale_dtype, g);
+    double scale = (double)mica__load_scale(a->scales, a->scale_dtype, g);
+    if (!a->biases) return (double)(code - (1 << (a->bits - 1))) * scale;
+    return (double)code * scale + (double)mica__load_scale(a->biases, a->scale_dtype, g);
 }
 
 typedef struct op_case {

@@ -313,7 +313,7 @@ void mica__dequantize(float *dst, const mica__tensor *w, int64_t r, int64_t begi
     for (int64_t i = 0; i < n; i += RUN) {
         int64_t count = n - i < RUN ? n - i : RUN, g = r * groups + (begin + i) / a->group_size;
         float scale = mica__load_scale(a->scales, a->scale_dtype, g);
-        float bias = mica__load_scale(a->biases, a->scale_dtype, g);
+        float bias = mica__affine_bias(a, g, scale);
         mica__unpack(codes, row, row_bytes, a->bits, begin + i, count);
         for (int64_t j = 0; j < count; j++) dst[i + j] = fmaf((float)codes[j], scale, bias);
     }

@@ -100,6 +100,15 @@ static inline float mica__load_scale(const void *base, mica_dtype dtype, int64_t
     return dtype == MICA_DTYPE_F16 ? mica__from_f16(h) : mica__from_bf16(h);
 }
 
+/* What a code's offset times the scale makes of the bias of a matrix that has none of its own: -2^(bits - 1). */
+static inline float mica__symmetric_offset(int bits) { return -(float)(1 << (bits - 1)); }
+
+/* Bias of group `g`, whose scale is given. */
+static inline float mica__affine_bias(const mica__affine *a, int64_t g, float scale)
+{
+    return a->biases ? mica__load_scale(a->biases, a->scale_dtype, g) : mica__symmetric_offset(a->bits) * scale;
+}
+
 /* `n` elements of `dtype` from `src` on, `stride` elements apart, as numbers of the class. n <= MICA__CHUNK. */
 void mica__load(mica__class c, mica__chunk *dst, const void *src, mica_dtype dtype, int64_t stride, int64_t n);
 /* The same, to memory. Floats go to integers by truncation, saturating, NaN to 0; integers to narrower ones by dropping high bits;

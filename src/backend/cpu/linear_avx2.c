@@ -46,7 +46,7 @@ MICA__INLINE source source_of(form f, const mica__tensor *w, int64_t row)
     const int shift = __builtin_ctz((unsigned)a->group_size);
     int64_t first = row * (w->shape[1] >> shift) * (a->scale_dtype == MICA_DTYPE_F32 ? 4 : 2);
     return (source){(const uint8_t *)w->data + (size_t)row * mica__row_bytes(w), (const uint8_t *)a->scales + first,
-                    (const uint8_t *)a->biases + first, a->scale_dtype, shift};
+                    a->biases ? (const uint8_t *)a->biases + first : NULL, a->scale_dtype, shift};
 }
 
 /* ---- expanding affine codes -------------------------------------------------------------------------------------------- */
@@ -75,10 +75,13 @@ MICA__INLINE factors factors_at(form f, const source *s, int64_t k, bool two)
     factors r;
     const int64_t size = s->scale_dtype == MICA_DTYPE_F32 ? 4 : 2, first = (k >> s->group_shift) * size;
     r.scale[0] = r.scale[1] = spread_scale(s->scales + first, s->scale_dtype);
-    r.bias[0] = r.bias[1] = spread_scale(s->biases + first, s->scale_dtype);
-    if (two && s->group_shift == 5) {
-        r.scale[1] = spread_scale(s->scales + first + size, s->scale_dtype);
-        r.bias[1] = spread_scale(s->biases + first + size, s->scale_dtype);
+    if (two && s->group_shift == 5) r.scale[1] = spread_scale(s->scales + first + size, s->scale_dtype);
+    if (!s->biases) {
+        const __m256 offset = _mm256_set1_ps(mica__symmetric_offset(bits_of(f)));
+        for (int i = 0; i < 2; i++) r.bias[i] = _mm256_mul_ps(offset, r.scale[i]);
+    } else {
+        r.bias[0] = r.bias[1] = spread_scale(s->biases + first, s->scale_dtype);
+        if (two && s->group_shift == 5) r.bias[1] = spread_scale(s->biases + first + size, s->scale_dtype);
     }
     if (f != AFFINE4 || !two) return r;
     const __m256 down = _mm256_set1_ps(0x1p-4f);

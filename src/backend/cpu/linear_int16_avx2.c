@@ -114,14 +114,14 @@ static source source_of(const mica__tensor *w, int64_t row)
                   factor_bytes = groups * (int64_t)mica_dtype_size(a->scale_dtype);
     const int64_t row_bytes = w->shape[1] * a->bits / 8, rows = w->shape[0];
     const uint8_t *codes = w->data, *scales = a->scales, *biases = a->biases;
-    return (source){codes + row * row_bytes,
-                    codes + rows * row_bytes,
-                    scales + row * factor_bytes,
-                    scales + rows * factor_bytes,
-                    biases + row * factor_bytes,
-                    biases + rows * factor_bytes,
-                    groups,
-                    a->scale_dtype};
+    return (source){.codes = codes + row * row_bytes,
+                    .codes_end = codes + rows * row_bytes,
+                    .scales = scales + row * factor_bytes,
+                    .scales_end = scales + rows * factor_bytes,
+                    .biases = biases ? biases + row * factor_bytes : NULL,
+                    .biases_end = biases ? biases + rows * factor_bytes : NULL,
+                    .groups = groups,
+                    .dtype = a->scale_dtype};
 }
 
 /* Eight scales or biases from group 8 b on, zeros past the row's last. */
@@ -184,12 +184,14 @@ MICA__INLINE __m256 unit_factors(const float *factors, bool two, int u)
 }
 
 /* Adds what the biases bring to the sums of n_rows rows of x. */
-MICA__INLINE void add_biases(int n_rows, const source *s, const layout *l, const uint8_t *x, __m256 *sum)
+MICA__INLINE void add_biases(int bits, int n_rows, const source *s, const layout *l, const uint8_t *x, __m256 *sum)
 {
+    const __m256 offset = _mm256_set1_ps(mica__symmetric_offset(bits));
     __m256 tail[X_ROWS];
     for (int r = 0; r < n_rows; r++) tail[r] = _mm256_setzero_ps();
     for (int64_t b = 0; b < l->blocks; b++) {
-        __m256 bias = load_factors(s->biases, s->biases_end, s, b);
+        __m256 bias = s->biases ? load_factors(s->biases, s->biases_end, s, b)
+                                : _mm256_mul_ps(offset, load_factors(s->scales, s->scales_end, s, b));
         for (int r = 0; r < n_rows; r++) {
             const float *dsum = (const float *)(const void *)(x + r * l->bytes + 2 * l->codes) + l->groups + b * BLOCK;
             tail[r] = _mm256_fmadd_ps(bias, _mm256_loadu_ps(dsum), tail[r]);
@@ -231,7 +233,7 @@ MICA__INLINE void dot_rows(int bits, int size, int n_rows, const source *s, cons
                 sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(integers[r]), unit_factors(factors[r], two, u), sum[r]);
         }
     }
-    add_biases(n_rows, s, l, x, sum);
+    add_biases(bits, n_rows, s, l, x, sum);
     for (int r = 0; r < n_rows; r++) out[r] = mica__hsum(sum[r]);
 }
 

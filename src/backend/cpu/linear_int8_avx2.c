@@ -288,7 +288,7 @@ static source source_of(const mica__tensor *w, int64_t row)
     int64_t groups = w->shape[1] / a->group_size;
     return (source){(const uint8_t *)w->data + (size_t)row * row_bytes,
                     (const uint8_t *)a->scales + (size_t)(row * groups) * size,
-                    (const uint8_t *)a->biases + (size_t)(row * groups) * size,
+                    a->biases ? (const uint8_t *)a->biases + (size_t)(row * groups) * size : NULL,
                     row_bytes,
                     groups,
                     a->scale_dtype};
@@ -298,13 +298,11 @@ static source source_of(const mica__tensor *w, int64_t row)
 MICA__INLINE void load_factors(int bits, const source *s, int64_t b, __m256 *scale, __m256 *bias)
 {
     int64_t size = s->dtype == MICA_DTYPE_F32 ? 4 : 2, left = s->groups - b * BLOCK, at = b * BLOCK * size;
-    if (left >= BLOCK) {
-        *scale = mica__load8(s->scales + at, s->dtype);
-        *bias = mica__load8(s->biases + at, s->dtype);
-    } else {
-        *scale = mica__load_some(s->scales + at, s->dtype, left);
-        *bias = mica__load_some(s->biases + at, s->dtype, left);
-    }
+    *scale = left >= BLOCK ? mica__load8(s->scales + at, s->dtype) : mica__load_some(s->scales + at, s->dtype, left);
+    if (!s->biases)
+        *bias = _mm256_mul_ps(_mm256_set1_ps(mica__symmetric_offset(bits)), *scale);
+    else
+        *bias = left >= BLOCK ? mica__load8(s->biases + at, s->dtype) : mica__load_some(s->biases + at, s->dtype, left);
     if (bits == 8) *bias = _mm256_fmadd_ps(_mm256_set1_ps(128), *scale, *bias);
 }
 
