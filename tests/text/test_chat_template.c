@@ -52,7 +52,7 @@ static size_t check_file(const char *path, mica__jval cases, const char *special
     if (mica_chat_template_create(&t, source.p, source.n, special, &err)) fail_msg("%s: %s", path, err.message);
     for (mica__jval m = mica__json_first(all); m; m = mica__json_next(all, m), rows++) {
         mica__str name = mica__json_key(m);
-        char where[600];
+        char where[700]; /* a path and a name */
         snprintf(where, sizeof where, "%s, case %.*s", path, (int)name.n, name.p);
         check_row(t, where, mica__json_get_str(cases, name), mica__json_value(m));
     }
