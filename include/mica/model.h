@@ -37,6 +37,9 @@ typedef struct mica_model_options {
     bool config_only;    /* read the configuration and the tensor list, no weights (mica_model_info works) */
     mica_progress progress;
     mica_notices notices;
+    /* Not NULL: no checkpoint is read. The path is a config.json, or a folder with one, and the weights are random numbers of this type,
+     * to measure speeds: "float32", "float16", "bfloat16", or "affine-BITS-GROUP" for quantized matrices. */
+    const char *random_weights;
 } mica_model_options;
 
 /* path: a checkpoint folder or a .gguf file. */

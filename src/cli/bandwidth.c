@@ -1,17 +1,19 @@
 /* cli/bandwidth.c: a read probe.
  *
- * Every thread adds up its own slice of one large block, as four streams side by side, which is how weights are read and what keeps the
- * memory busy. All start together at a barrier; the slowest one's time counts. */
+ * Every thread adds up its own slice of one large block of huge pages, as one, two, four or eight streams side by side, with and without
+ * prefetches: which of them keeps the memory busiest differs from machine to machine. All threads start together at a barrier, the
+ * slowest one's time counts, and the best pass of all is the answer. */
 #include "bandwidth.h"
 #include "timing.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { N_STREAMS = 4, N_PASSES = 6, MAX_THREADS = 256 };
+enum { MAX_STREAMS = 8, N_KINDS = 8, N_PASSES = 4 * N_KINDS, MAX_THREADS = 256, AHEAD = 16 };
 static const size_t block_bytes = (size_t)512 << 20;
 
 typedef uint64_t lane
@@ -20,7 +22,7 @@ typedef uint64_t lane
 typedef struct probe {
     pthread_barrier_t barrier;
     char *block;
-    size_t slice_bytes; /* a multiple of N_STREAMS lanes */
+    size_t slice_bytes; /* a multiple of MAX_STREAMS lanes */
 } probe;
 
 typedef struct worker {
@@ -29,19 +31,48 @@ typedef struct worker {
     uint64_t sum; /* kept, so that the reads are */
 } worker;
 
-static uint64_t read_slice(const char *slice, size_t n_bytes)
+/* The compiler makes a loop of its own for each number of streams. */
+static inline __attribute__((always_inline)) uint64_t read_streams(const char *slice, size_t n_bytes, size_t n_streams,
+                                                                   bool prefetch)
 {
-    const size_t n = n_bytes / N_STREAMS / sizeof(lane);
-    const lane *stream[N_STREAMS];
-    lane sums[N_STREAMS];
+    const size_t n = n_bytes / n_streams / sizeof(lane);
+    const lane *stream[MAX_STREAMS];
+    lane sums[MAX_STREAMS], total;
     memset(sums, 0, sizeof sums);
-    for (size_t s = 0; s < N_STREAMS; s++) stream[s] = (const lane *)(slice + s * n * sizeof(lane));
-    for (size_t i = 0; i < n; i++)
-        for (size_t s = 0; s < N_STREAMS; s++) sums[s] += stream[s][i];
-    const lane total = sums[0] + sums[1] + sums[2] + sums[3];
+    memset(&total, 0, sizeof total);
+    for (size_t s = 0; s < n_streams; s++) stream[s] = (const lane *)(slice + s * n * sizeof(lane));
+    for (size_t i = 0; i < n; i++) {
+        for (size_t s = 0; s < n_streams; s++) {
+            if (prefetch) __builtin_prefetch(stream[s] + (i + AHEAD < n ? i + AHEAD : i));
+            sums[s] += stream[s][i];
+        }
+    }
+    for (size_t s = 0; s < n_streams; s++) total += sums[s];
     uint64_t result = 0;
     for (size_t i = 0; i < sizeof(lane) / sizeof(uint64_t); i++) result += total[i];
     return result;
+}
+
+static uint64_t read_slice(const char *slice, size_t n_bytes, int kind)
+{
+    switch (kind % N_KINDS) {
+    case 0:
+        return read_streams(slice, n_bytes, 1, false);
+    case 1:
+        return read_streams(slice, n_bytes, 1, true);
+    case 2:
+        return read_streams(slice, n_bytes, 2, false);
+    case 3:
+        return read_streams(slice, n_bytes, 2, true);
+    case 4:
+        return read_streams(slice, n_bytes, 4, false);
+    case 5:
+        return read_streams(slice, n_bytes, 4, true);
+    case 6:
+        return read_streams(slice, n_bytes, 8, false);
+    default:
+        return read_streams(slice, n_bytes, 8, true);
+    }
 }
 
 static void *work(void *argument)
@@ -51,7 +82,7 @@ static void *work(void *argument)
     memset(slice, w->index + 1, w->p->slice_bytes); /* untouched pages would all be one page of zeros */
     for (int pass = 0; pass < N_PASSES; pass++) {
         pthread_barrier_wait(&w->p->barrier);
-        w->sum += read_slice(slice, w->p->slice_bytes);
+        w->sum += read_slice(slice, w->p->slice_bytes, pass);
         pthread_barrier_wait(&w->p->barrier);
     }
     return NULL;
@@ -65,7 +96,7 @@ static double best_pass(worker *self)
     for (int pass = 0; pass < N_PASSES; pass++) {
         pthread_barrier_wait(&self->p->barrier);
         const double start = seconds_now();
-        self->sum += read_slice(self->p->block, self->p->slice_bytes);
+        self->sum += read_slice(self->p->block, self->p->slice_bytes, pass);
         pthread_barrier_wait(&self->p->barrier);
         const double seconds = seconds_now() - start;
         if (pass == 0 || seconds < best) best = seconds;
@@ -78,7 +109,7 @@ double measure_bandwidth(int n_threads)
     static worker workers[MAX_THREADS];
     pthread_t threads[MAX_THREADS];
     const int n = n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
-    probe p = {.slice_bytes = block_bytes / (size_t)n / (N_STREAMS * sizeof(lane)) * (N_STREAMS * sizeof(lane))};
+    probe p = {.slice_bytes = block_bytes / (size_t)n / (MAX_STREAMS * sizeof(lane)) * (MAX_STREAMS * sizeof(lane))};
     p.block = mmap(NULL, block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p.block == MAP_FAILED) return 0;
     madvise(p.block, block_bytes, MADV_HUGEPAGE);

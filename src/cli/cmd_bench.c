@@ -15,11 +15,13 @@
 #include <mica/generate.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 typedef struct figures {
     int threads;
     const char *isa;
+    int64_t depth; /* tokens in the session before the prompt */
     int64_t n_prompt, n_tokens, n_runs;
     double load_seconds;
     spread prefill, decode; /* tokens per second */
@@ -49,15 +51,16 @@ static mica_status make_config(mica_generation_config **config, int64_t n, mica_
     return status;
 }
 
-/* Runs number -1 (not counted: it warms up) to n_runs - 1. */
+/* Runs number -1 (not counted: it warms up, and leaves the `depth` tokens that come before the prompt) to n_runs - 1. */
 static mica_status measure(mica_session *s, const int32_t *prompt, const mica_generation_config *config, figures *f,
                            double *prefill, double *decode, mica_error *err)
 {
     mica_status status = MICA_OK;
     for (int64_t run = -1; run < f->n_runs && status == MICA_OK; run++) {
         mica_generate_result result = {0};
-        status = mica_session_truncate(s, 0, err);
-        if (status == MICA_OK) status = mica_generate(s, prompt, (size_t)f->n_prompt, config, NULL, NULL, &result, err);
+        status = mica_session_truncate(s, run < 0 ? 0 : f->depth, err);
+        if (status == MICA_OK)
+            status = mica_generate(s, prompt, (size_t)(f->depth + f->n_prompt), config, NULL, NULL, &result, err);
         if (status == MICA_OK && run >= 0) {
             prefill[run] = (double)result.n_prompt / result.prompt_seconds;
             decode[run] = (double)(result.ids.n - 1) / result.decode_seconds;
@@ -72,15 +75,15 @@ static mica_status run(const loaded_model *m, figures *f, mica_error *err)
     mica_session *session = NULL;
     mica_generation_config *config = NULL;
     const int64_t vocab = mica_model_get_info(m->model)->vocab_size;
-    int32_t *prompt = take_memory((size_t)f->n_prompt, sizeof *prompt);
+    int32_t *prompt = take_memory((size_t)(f->depth + f->n_prompt), sizeof *prompt);
     double *prefill = take_memory((size_t)f->n_runs, sizeof *prefill);
     double *decode = take_memory((size_t)f->n_runs, sizeof *decode);
     uint32_t random = 1;
-    for (int64_t i = 0; i < f->n_prompt; i++) {
+    for (int64_t i = 0; i < f->depth + f->n_prompt; i++) {
         random = random * 1664525u + 1013904223u;
         prompt[i] = (int32_t)((random >> 8) % (uint64_t)vocab);
     }
-    const mica_session_options options = {.max_context = f->n_prompt + f->n_tokens};
+    const mica_session_options options = {.max_context = f->depth + f->n_prompt + f->n_tokens};
     mica_status status = make_config(&config, f->n_tokens, err);
     if (status == MICA_OK) status = mica_session_create(&session, m->model, &options, err);
     if (status == MICA_OK) {
@@ -106,6 +109,7 @@ static void print_table(const loaded_model *m, const figures *f)
     out_printf("model       %s, %s, %.1f MB of weights\n", info->model_type, info->weights,
                (double)info->weight_bytes / 1e6);
     out_printf("machine     %d threads, %s\n", f->threads, f->isa);
+    if (f->depth) out_printf("depth       %" PRId64 " tokens before the prompt\n", f->depth);
     out_printf("load        %.3f s\n", f->load_seconds);
     out_printf("prefill     %.1f tokens/s (%.1f to %.1f; %" PRId64 " tokens, %" PRId64 " runs)\n", f->prefill.median,
                f->prefill.low, f->prefill.high, f->n_prompt, f->n_runs);
@@ -128,9 +132,9 @@ static void print_json(const loaded_model *m, const figures *f)
     out_json(info->weights);
     out_printf(", \"threads\": %d, \"isa\": ", f->threads);
     out_json(f->isa);
-    out_printf(", \"load_seconds\": %.4f, \"prompt_tokens\": %" PRId64 ", \"new_tokens\": %" PRId64
-               ", \"runs\": %" PRId64,
-               f->load_seconds, f->n_prompt, f->n_tokens, f->n_runs);
+    out_printf(", \"load_seconds\": %.4f, \"depth\": %" PRId64 ", \"prompt_tokens\": %" PRId64
+               ", \"new_tokens\": %" PRId64 ", \"runs\": %" PRId64,
+               f->load_seconds, f->depth, f->n_prompt, f->n_tokens, f->n_runs);
     out_printf(", \"prefill_tokens_per_second\": {\"median\": %.2f, \"low\": %.2f, \"high\": %.2f}", f->prefill.median,
                f->prefill.low, f->prefill.high);
     out_printf(", \"decode_tokens_per_second\": {\"median\": %.2f, \"low\": %.2f, \"high\": %.2f}", f->decode.median,
@@ -139,12 +143,42 @@ static void print_json(const loaded_model *m, const figures *f)
     out_printf(", \"bandwidth_bytes_per_second\": %.0f, \"bandwidth_fraction\": %.4f}\n", f->bandwidth, f->fraction);
 }
 
+/* "4" and "8" mean groups of 64, "bf16" and its like the types' short names; anything else goes to the library as it is. */
+static const char *weights_type(const char *name)
+{
+    static const char *const known[][2] = {{"2", "affine-2-64"}, {"3", "affine-3-64"}, {"4", "affine-4-64"},
+                                           {"5", "affine-5-64"}, {"6", "affine-6-64"}, {"8", "affine-8-64"},
+                                           {"bf16", "bfloat16"}, {"f16", "float16"},   {"f32", "float32"}};
+    if (!name) return "bfloat16";
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(name, known[i][0]) == 0) return known[i][1];
+    return name;
+}
+
 int cmd_bench(int argc, char **argv)
 {
     model_choice choice = {0};
+    const char *config = NULL, *quantize = NULL;
     figures f = {.n_prompt = 512, .n_tokens = 128, .n_runs = 3};
     bool json = false, bandwidth = true;
     const option own[] = {
+        {.name = "config",
+         .kind = OPTION_TEXT,
+         .value = &config,
+         .argument = "FILE",
+         .help = "a config.json instead of a model: its shape with random weights"},
+        {.name = "quantize",
+         .kind = OPTION_TEXT,
+         .value = &quantize,
+         .argument = "TYPE",
+         .help = "type of the random weights: affine-BITS-GROUP (4 means affine-4-64), bf16 (default), f16 or f32"},
+        {.name = "depth",
+         .kind = OPTION_NUMBER,
+         .value = &f.depth,
+         .argument = "N",
+         .min = 0,
+         .max = 1 << 20,
+         .help = "tokens that are in the context before the prompt, not measured; default: 0"},
         {.name = "prompt",
          .kind = OPTION_NUMBER,
          .value = &f.n_prompt,
@@ -183,6 +217,12 @@ int cmd_bench(int argc, char **argv)
         .n_groups = 2};
     if (!options_parse(&line, argc, argv)) return line.exit_code;
 
+    if (config && choice.name) return options_usage(&line, "a model and --config were both given");
+    if (quantize && !config) return options_usage(&line, "--quantize is about the random weights of --config");
+    if (config) {
+        choice.name = config;
+        choice.random_weights = weights_type(quantize);
+    }
     loaded_model m;
     mica_error err;
     int code = model_open(&m, &choice, MODEL_WEIGHTS);

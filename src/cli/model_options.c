@@ -112,6 +112,7 @@ static mica_status load(loaded_model *out, const char *path, const model_choice 
         .with_tokenizer = parts == MODEL_WEIGHTS_AND_TOKENIZER,
         .progress = {report, &b},
         .notices = {notice, NULL},
+        .random_weights = choice->random_weights,
     };
     const mica_status status = mica_model_load(&out->model, path, &options, err);
     if (b.visible) fputs("\r\033[K", stderr);
@@ -120,14 +121,14 @@ static mica_status load(loaded_model *out, const char *path, const model_choice 
 
 int model_open(loaded_model *out, const model_choice *choice, model_parts parts)
 {
-    char *path;
+    char *path = NULL;
     mica_error err;
     *out = (loaded_model){0};
-    int code = resolve_model(choice->name, &path);
+    int code = choice->random_weights ? 0 : resolve_model(choice->name, &path);
     if (code) return code;
     interrupt_defer(true, false);
     const double start = seconds_now();
-    if (load(out, path, choice, parts, &err) != MICA_OK) code = fail(&err);
+    if (load(out, path ? path : choice->name, choice, parts, &err) != MICA_OK) code = fail(&err);
     out->seconds = seconds_now() - start;
     interrupt_defer(false, false);
     free(path);

@@ -11,6 +11,8 @@ typedef struct model_choice {
     const char *dtype;     /* NULL: auto */
     const char *precision; /* NULL: fast */
     int64_t threads;       /* 0: as many as useful */
+    /* Not NULL: `name` is a config.json and the weights are random numbers of this type (mica_model_options). */
+    const char *random_weights;
 } model_choice;
 
 enum { N_MODEL_OPTIONS = 5 };

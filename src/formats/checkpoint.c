@@ -154,6 +154,7 @@ void mica__checkpoint_forget_header(const mica__checkpoint *c)
 
 mica_status mica__checkpoint_check(const mica__checkpoint *c, mica_error *err)
 {
+    if (!c) return MICA_OK;
     for (size_t i = 0; i < c->n_files; i++) MICA_TRY(mica__mapping_check(&c->files[i].mapping, err));
     return MICA_OK;
 }

@@ -98,7 +98,7 @@ mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes
 void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tensor_view *v);
 /* The same for what lies before the tensors of a GGUF file: megabytes of tokens and merges, read again if a text is asked for. */
 void mica__checkpoint_forget_header(const mica__checkpoint *c);
-/* IO if a mapped file was truncated meanwhile. */
+/* IO if a mapped file was truncated meanwhile. NULL allowed. */
 mica_status mica__checkpoint_check(const mica__checkpoint *c, mica_error *err);
 
 #endif

@@ -2,10 +2,11 @@
 #include "model.h"
 
 #include "base/memory.h"
+#include "random_weights.h"
 #include "registry.h"
 #include <stdio.h>
 
-enum { DEFAULT_ROWS = 128, MAX_ROWS = 8192, MAX_ALL_ROWS = 32 };
+enum { DEFAULT_ROWS = 128, MAX_ROWS = 8192, MAX_ALL_ROWS = 32, CONFIG_BYTES_MAX = 1 << 24 };
 
 void mica__model_notice(const mica_model *m, const char *fmt, ...)
 {
@@ -84,6 +85,7 @@ static bool config_has_template(mica_model *m)
 static void look_for_texts(mica_model *m)
 {
     mica__str text;
+    if (!m->checkpoint) return;
     bool is_folder = mica__path_is_dir(mica__checkpoint_path(m->checkpoint));
     m->info.has_tokenizer = is_folder ? has_file(m, "tokenizer.json")
                                       : !mica__checkpoint_text(m->checkpoint, "tokenizer_config.json", &text, NULL);
@@ -133,11 +135,11 @@ static mica_status fill_info(mica_model *m, mica_error *err)
     m->info = (mica_model_info){
         .model_type = m->model_type,
         .architecture = m->architecture,
-        .format = mica__checkpoint_format(m->checkpoint),
+        .format = m->checkpoint ? mica__checkpoint_format(m->checkpoint) : "none",
         .weights = m->weights.types,
         .n_parameters = m->weights.n_parameters,
         .weight_bytes = m->weights.held_bytes,
-        .file_bytes = mica__checkpoint_tensor_bytes(m->checkpoint),
+        .file_bytes = m->checkpoint ? mica__checkpoint_tensor_bytes(m->checkpoint) : 0,
         .read_bytes = m->weights.read_bytes,
         .cache_bytes_per_token = cache_bytes_per_token(m),
         .context = s->context,
@@ -160,9 +162,24 @@ static mica_status fill_info(mica_model *m, mica_error *err)
 
 /* ---- loading ------------------------------------------------------------------------------------------------------------------------- */
 
+/* A model of a config alone. */
+static mica_status make_random(mica_model *m, const char *path, const mica_model_options *o, mica_error *err)
+{
+    m->config_path = mica__path_is_dir(path) ? mica__path_join(path, "config.json") : mica__strndup(path, strlen(path));
+    if (!m->config_path) return mica__fail_memory(err, strlen(path), "the path of a config");
+    MICA_TRY(mica__file_read(&m->config_text, m->config_path, CONFIG_BYTES_MAX, err));
+    MICA_TRY(mica__config_parse(&m->config, (mica__str){m->config_text.p, m->config_text.n}, &m->notices, err));
+    MICA_TRY(mica__describe(&m->spec, &m->config, err));
+    MICA_TRY(mica__weights_random(&m->weights, &m->spec, o->random_weights, err));
+    MICA_TRY(fill_info(m, err));
+    mica_program *program;
+    return mica__model_program(m, false, &program, err);
+}
+
 static mica_status load(mica_model *m, const char *path, const mica_model_options *o, mica_error *err)
 {
     MICA_TRY(take_options(m, o, err));
+    if (o->random_weights) return make_random(m, path, o, err);
     MICA_TRY(mica__checkpoint_open(&m->checkpoint, path, &m->notices, err));
     mica__str text;
     MICA_TRY(mica__checkpoint_text(m->checkpoint, "config.json", &text, err));
@@ -208,6 +225,8 @@ void mica_model_free(mica_model *m)
     mica__weights_release(&m->weights);
     mica__config_release(&m->config);
     mica__checkpoint_free(m->checkpoint);
+    mica__buf_release(&m->config_text);
+    mica__free(m->config_path);
     mica_device_free(m->own_device);
     mica__free(m->model_type);
     mica__free(m->architecture);
@@ -216,7 +235,10 @@ void mica_model_free(mica_model *m)
 }
 
 const mica_model_info *mica_model_get_info(const mica_model *m) { return &m->info; }
-const char *mica_model_path(const mica_model *m) { return mica__checkpoint_path(m->checkpoint); }
+const char *mica_model_path(const mica_model *m)
+{
+    return m->checkpoint ? mica__checkpoint_path(m->checkpoint) : m->config_path;
+}
 
 /* ---- made on first use ------------------------------------------------------------------------------------------------------------------- */
 

@@ -7,7 +7,9 @@
 #include <pthread.h>
 
 struct mica_model {
-    mica__checkpoint *checkpoint;
+    mica__checkpoint *checkpoint; /* NULL: random weights */
+    char *config_path;            /* of a model with random weights */
+    mica__buf config_text;
     mica__config config;
     mica__decoder_spec spec;
     mica__weights weights;

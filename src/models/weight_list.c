@@ -350,16 +350,32 @@ static void notice_extra(const mica__weight_list *list, const mica__decoder_spec
     mica__map_release(&used);
 }
 
-mica_status mica__weight_list_make(mica__weight_list *out, const mica__decoder_spec *s, mica__weights *w,
-                                   const mica__checkpoint *checkpoint, const mica_notices *notices, mica_error *err)
+/* Everything but the head. */
+static mica_status want_body(mica__weight_list *out, const mica__decoder_spec *s, mica__weights *w, mica_error *err)
 {
     *out = (mica__weight_list){.cap = (size_t)s->n_layers * MICA__LAYER_N_WEIGHTS + 3};
     out->items = mica__calloc(out->cap, sizeof *out->items);
     if (!out->items) return mica__fail_memory(err, out->cap * sizeof *out->items, "list of tensors");
-    out->prefix = find_prefix(checkpoint);
     want(out, &w->embedding, s->vocab, s->hidden, "embed_tokens.weight");
     want(out, &w->final_norm, s->hidden, 0, "norm.weight");
     want_layers(out, s, w);
+    return MICA_OK;
+}
+
+mica_status mica__weight_list_describe(mica__weight_list *out, const mica__decoder_spec *s, mica__weights *w,
+                                       mica_error *err)
+{
+    MICA_TRY(want_body(out, s, w, err));
+    w->tied = s->tied;
+    if (!w->tied) want(out, &w->head, s->vocab, s->hidden, "lm_head.weight");
+    return MICA_OK;
+}
+
+mica_status mica__weight_list_make(mica__weight_list *out, const mica__decoder_spec *s, mica__weights *w,
+                                   const mica__checkpoint *checkpoint, const mica_notices *notices, mica_error *err)
+{
+    MICA_TRY(want_body(out, s, w, err));
+    out->prefix = find_prefix(checkpoint);
     for (size_t i = 0; i < out->n; i++) find_one(checkpoint, out->prefix, &out->items[i]);
 
     mica__wanted head = {.name = "lm_head.weight", .ndim = 2, .shape = {s->vocab, s->hidden}, .target = &w->head};

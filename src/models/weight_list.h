@@ -23,6 +23,9 @@ typedef struct mica__weight_list {
  * tensors make one notice. */
 mica_status mica__weight_list_make(mica__weight_list *out, const mica__decoder_spec *s, mica__weights *w,
                                    const mica__checkpoint *checkpoint, const mica_notices *notices, mica_error *err);
+/* Lists them by the description alone: no views. */
+mica_status mica__weight_list_describe(mica__weight_list *out, const mica__decoder_spec *s, mica__weights *w,
+                                       mica_error *err);
 void mica__weight_list_release(mica__weight_list *list);
 
 #endif

@@ -23,6 +23,23 @@ class Bench(ProgramTest):
             self.assertIn(word, text)
         self.assertNotIn("bandwidth", text)
 
+    def test_config(self):
+        config = str(model("llama-chat") / "config.json")
+        for kind, weights in (("affine-4-32", "random affine 4-bit group 32"), ("f16", "random float16"), (None, "random bfloat16")):
+            with self.subTest(kind=kind):
+                out = self.good("bench", "--json", "--config", config, *(["--quantize", kind] if kind else []), "--depth", "50",
+                                "--prompt", "10", "--tokens", "5", "--runs", "2", "--no-bandwidth")
+                figures = json.loads(out)
+                self.assertEqual((figures["weights"], figures["depth"], figures["prompt_tokens"]), (weights, 50, 10))
+                self.assertGreater(figures["decode_tokens_per_second"]["low"], 0)
+
+    def test_config_errors(self):
+        config = str(model("llama-chat") / "config.json")
+        self.fails(64, "bench", "--config", config, "-m", model("llama-chat"))
+        self.fails(64, "bench", "-m", model("llama-chat"), "--quantize", "4")
+        self.fails(64, "bench", "--config", config, "--quantize", "affine-7-64")
+        self.fails(66, "bench", "--config", config + ".missing")
+
 
 if __name__ == "__main__":
     program.main()
