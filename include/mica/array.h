@@ -113,6 +113,14 @@ MICA_API mica_array *mica_scalar(mica_graph *g, float value); /* shape [] f32 */
 MICA_API mica_array *mica_full(mica_graph *g, const int64_t *shape, int ndim, double value, mica_dtype dtype);
 MICA_API mica_array *mica_arange(mica_graph *g, double start, double stop, double step, mica_dtype dtype); /* [n] */
 
+/* How a quantized matrix stores its elements: MLX's modes. */
+typedef enum mica_quant_mode {
+    MICA_QUANT_AFFINE, /* scale * code + bias */
+    MICA_QUANT_MXFP4,  /* 4-bit floats (e2m1), groups of 32 with a power of two */
+    MICA_QUANT_MXFP8,  /* 8-bit floats (e4m3), groups of 32 with a power of two */
+    MICA_QUANT_NVFP4,  /* 4-bit floats (e2m1), groups of 16 with an 8-bit float */
+} mica_quant_mode;
+
 /* A matrix in MLX's affine layout: w[n, k] = scales[n, k/G] * code(n, k) + biases[n, k/G].
  * codes: u32 [N, K * bits / 32], each row a little-endian bit stream; scales, biases: f32, f16 or bf16 [N, K / G].
  * biases NULL: the matrix is symmetric, its biases are -2^(bits - 1) * scales and take no memory.

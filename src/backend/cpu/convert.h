@@ -7,6 +7,7 @@
 #define MICA_BACKEND_CPU_CONVERT_H
 
 #include "array/ops.h"
+#include "base/half.h"
 #include <string.h>
 
 enum { MICA__CHUNK = 256 };
@@ -41,50 +42,6 @@ static inline mica__class mica__class_join(mica__class a, mica__class b)
     if (a == MICA__CLASS_F64 || b == MICA__CLASS_F64) return MICA__CLASS_F64;
     if (a == MICA__CLASS_F32 || b == MICA__CLASS_F32) return MICA__CLASS_F32;
     return MICA__CLASS_I64;
-}
-
-static inline uint32_t mica__bits_of(float f)
-{
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    return u;
-}
-
-static inline float mica__float_of(uint32_t u)
-{
-    float f;
-    memcpy(&f, &u, 4);
-    return f;
-}
-
-static inline float mica__from_bf16(uint16_t h) { return mica__float_of((uint32_t)h << 16); }
-
-/* To the nearest, ties to even; NaN stays NaN. */
-static inline uint16_t mica__to_bf16(float f)
-{
-    uint32_t u = mica__bits_of(f);
-    if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)((u >> 16) | 0x40);
-    return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
-}
-
-static inline float mica__from_f16(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff;
-    if (magnitude >= 0x7c00) return mica__float_of(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-    if (magnitude >= 0x400) return mica__float_of(sign | ((magnitude << 13) + 0x38000000));
-    float tiny = (float)magnitude * 0x1p-24f; /* subnormal: exact */
-    return sign ? -tiny : tiny;
-}
-
-static inline uint16_t mica__to_f16(float f)
-{
-    uint32_t u = mica__bits_of(f), sign = (u >> 16) & 0x8000, magnitude = u & 0x7fffffff;
-    if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00);
-    if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00); /* rounds to 65536 or more */
-    if (magnitude < 0x38800000) { /* subnormal: adding 1/2 leaves the rounded code in the low bits */
-        return (uint16_t)(sign | (mica__bits_of(mica__float_of(magnitude) + 0.5f) - 0x3f000000));
-    }
-    return (uint16_t)(sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13));
 }
 
 /* Element `i` of scales or biases. */

@@ -1,0 +1,126 @@
+/* formats/quantize_affine.c: groups as scale * code + bias.
+ *
+ * MLX's rule: the range from the smallest to the largest element in equal steps, then stretched a little so that zero falls on a code;
+ * the end that is farther from zero keeps its place, and the scale is negative when that is the upper one. Codes are made from the
+ * unrounded scale and bias.
+ *
+ * The search starts from that and looks for a smaller squared error with the scale and bias that are really stored: it tries
+ * narrower ranges, refits scale and bias to the codes by least squares, and rounds again, a few times over. */
+#include "quantize_private.h"
+
+#include <math.h>
+
+/* codes = clamp(round((w - bias) / scale)). Adding 2^23 rounds to an integer, ties to even, and leaves it in the low bits; NaN
+ * gives 0. */
+static void encode(const float *w, int n, float scale, float bias, float highest, uint8_t *codes)
+{
+    for (int i = 0; i < n; i++) {
+        float x = (w[i] - bias) / scale;
+        x = x > 0 ? x : 0;
+        x = x < highest ? x : highest;
+        codes[i] = (uint8_t)mica__bits_of(x + 0x1p23f);
+    }
+}
+
+static void range_of(const float *w, int n, float *lo, float *hi)
+{
+    float least = INFINITY, most = -INFINITY;
+    for (int i = 0; i < n; i++) {
+        most = most < w[i] ? w[i] : most;
+        least = w[i] < least ? w[i] : least;
+    }
+    *lo = least;
+    *hi = most;
+}
+
+/* MLX's scale and bias for the range, not rounded. */
+static void scale_of_range(float lo, float hi, float highest, float *scale, float *bias)
+{
+    bool lower_is_far = fabsf(lo) > fabsf(hi);
+    float step = (hi - lo) / highest, edge = lower_is_far ? lo : hi;
+    step = step < 1e-7f ? 1e-7f : step;
+    step = lower_is_far ? step : -step;
+    float q0 = rintf(edge / step);
+    *scale = q0 != 0 ? edge / q0 : step;
+    *bias = q0 != 0 ? edge : 0;
+}
+
+/* ---- search --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct candidate {
+    float scale, bias; /* as stored */
+    double error;
+    uint8_t codes[MICA__MAX_GROUP];
+} candidate;
+
+static double error_of(const float *w, int n, const candidate *c)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        double d = (double)w[i] - ((double)c->scale * c->codes[i] + (double)c->bias);
+        sum += d * d;
+    }
+    return sum;
+}
+
+/* Scale and bias that fit the codes best; false if the codes are all the same. */
+static bool refit(const float *w, int n, const uint8_t *codes, double *scale, double *bias)
+{
+    double sum_q = 0, sum_w = 0, sum_qq = 0, sum_qw = 0;
+    for (int i = 0; i < n; i++) {
+        sum_q += codes[i];
+        sum_w += (double)w[i];
+        sum_qq += (double)(codes[i] * codes[i]);
+        sum_qw += codes[i] * (double)w[i];
+    }
+    double d = n * sum_qq - sum_q * sum_q;
+    if (d <= 0) return false;
+    *scale = (n * sum_qw - sum_q * sum_w) / d;
+    *bias = (sum_w - *scale * sum_q) / n;
+    return true;
+}
+
+/* Improves from the given start and keeps what is better than *best. */
+static void descend(const float *w, int n, mica_dtype dtype, float highest, double scale, double bias, candidate *best)
+{
+    for (int round = 0; round < 4; round++) {
+        candidate c;
+        c.scale = mica__round_to(dtype, (float)scale);
+        c.bias = mica__round_to(dtype, (float)bias);
+        if (c.scale == 0 || !isfinite(c.scale) || !isfinite(c.bias)) return;
+        encode(w, n, c.scale, c.bias, highest, c.codes);
+        c.error = error_of(w, n, &c);
+        if (c.error < best->error) *best = c;
+        if (!refit(w, n, c.codes, &scale, &bias)) return;
+    }
+}
+
+static void search(const float *w, int n, mica_dtype dtype, float lo, float hi, float highest, candidate *best)
+{
+    descend(w, n, dtype, highest, (double)best->scale, (double)best->bias, best);
+    for (int cut = 0; cut <= 10; cut++) {
+        double width = (double)hi - (double)lo, less = width * 0.025 * cut;
+        for (int side = 0; side < 3; side++) { /* from below, from above, from both */
+            double from = lo + (side == 1 ? 0 : less / (side == 2 ? 2 : 1));
+            double to = hi - (side == 0 ? 0 : less / (side == 2 ? 2 : 1));
+            descend(w, n, dtype, highest, (to - from) / (double)highest, from, best);
+        }
+    }
+}
+
+void mica__quantize_affine_group(const mica__quantization *q, mica__quantizer quantizer, mica_dtype dtype,
+                                 const float *w, mica__group *out)
+{
+    float lo, hi, highest = (float)((1 << q->bits) - 1);
+    range_of(w, q->group_size, &lo, &hi);
+    scale_of_range(lo, hi, highest, &out->scale, &out->bias);
+    encode(w, q->group_size, out->scale, out->bias, highest, out->codes);
+    if (quantizer != MICA__QUANTIZER_SEARCH) return;
+    candidate best = {.scale = mica__round_to(dtype, out->scale), .bias = mica__round_to(dtype, out->bias)};
+    memcpy(best.codes, out->codes, (size_t)q->group_size);
+    best.error = error_of(w, q->group_size, &best);
+    search(w, q->group_size, dtype, lo, hi, highest, &best);
+    memcpy(out->codes, best.codes, (size_t)q->group_size);
+    out->scale = best.scale;
+    out->bias = best.bias;
+}
