@@ -291,6 +291,10 @@ MICA_API int64_t mica_cache_bytes(const mica_cache *cache); /* written so far, n
 MICA_API const mica_cache_options *mica_cache_get_options(const mica_cache *cache);
 /* Row p (0 <= p < capacity) of head h of keys (values: true for values): [head_dim] elements of the cache's dtype. */
 MICA_API void *mica_cache_row(mica_cache *cache, bool values, int head, int64_t p);
+/* Copies positions [first, end) of a sequence, where `position % capacity` has them in each; those that do not fit any more are left
+ * out. INVALID if the caches differ in anything but their capacity. */
+MICA_API mica_status mica_cache_copy(mica_cache *to, mica_cache *from, int64_t first, int64_t end,
+                                     mica_error *err) MICA_NODISCARD;
 
 /* Attention of T rows at positions [n_past, n_past + T) of one sequence, over the bound cache: writes the rows' k and v at
  * `position % capacity` first, then attends. q f32 [T, n_heads, d], k, v f32 [T, n_kv_heads, d]. The number n_past is given at each run.

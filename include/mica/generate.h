@@ -1,4 +1,4 @@
-/* mica/generate.h: generation settings and sessions.
+/* mica/generate.h: generation settings, sessions and batches.
  *
  *     mica_session *s = NULL;
  *     mica_generation_config *config = NULL;
@@ -106,6 +106,105 @@ typedef int (*mica_on_token)(void *context, int32_t id, const char *text, size_t
 MICA_API mica_status mica_generate(mica_session *s, const int32_t *ids, size_t n, const mica_generation_config *config,
                                    mica_on_token on_token, void *context, mica_generate_result *result,
                                    mica_error *err) MICA_NODISCARD;
+
+/* ---- several sequences at once --------------------------------------------------------------------------------------------
+ *
+ *     mica_batch *b = NULL;
+ *     mica_batch_request request = {.ids = ids, .mask = mask, .n_prompts = 2, .width = 12, .config = config};
+ *     mica_batch_result result;
+ *     if (mica_batch_create(&b, model, NULL, &err)) ...
+ *     if (mica_batch_generate(b, &request, &result, &err)) ...          // result.ids [n_sequences, n_new]
+ *     mica_batch_result_release(&result);
+ *
+ * Rows are sequences that run side by side: prompts, answers to one prompt (num_return_sequences), or beams (num_beams), in that order
+ * of nesting: row r belongs to prompt r / (n_rows / n_prompts). A row's result is the same, to the bit, as that of the same row alone.
+ * A batch keeps the caches of its rows from call to call, so that a prompt which begins like the one before costs only its end. It
+ * is used by one thread at a time. */
+
+typedef struct mica_batch mica_batch;
+
+/* options: of each row's session. */
+MICA_API mica_status mica_batch_create(mica_batch **out, mica_model *model, const mica_session_options *options,
+                                       mica_error *err) MICA_NODISCARD;
+MICA_API void mica_batch_free(mica_batch *b); /* NULL allowed */
+/* As mica_session_cancel. */
+MICA_API void mica_batch_cancel(mica_batch *b);
+
+/* What callbacks see of a step. All rows are there, finished ones too (they go on with padding, as in Transformers). */
+typedef struct mica_batch_step {
+    size_t step; /* 0: the first new token */
+    size_t n_rows, vocab, stride;
+    const int32_t *ids;    /* [n_rows, stride]: prompt (its padding as it was given) and new tokens */
+    const size_t *lengths; /* [n_rows]: ids of each row; all the same unless the prompts' lengths differ */
+    float *scores;         /* [n_rows, vocab]; NULL for `stop` of a beam search */
+} mica_batch_step;
+
+/* Callbacks; any may be NULL. One that returns non-zero ends the call with MICA_CANCELLED; the result then holds what came before. */
+typedef struct mica_batch_callbacks {
+    void *context;
+    /* May change step->scores. Called after the settings' penalties and before temperature, top_k and their like, as Transformers calls
+     * logits_processor. In a beam search the scores are log probabilities. */
+    int (*process)(void *context, const mica_batch_step *step);
+    /* May set done[r] (all false before); called after each token, with it in ids. In a beam search the rows are the candidates:
+     * n_rows / n_prompts of each prompt, more than there are beams. As stopping_criteria. */
+    int (*stop)(void *context, const mica_batch_step *step, bool *done);
+    /* The tokens that may come next after ids[0..n) of a row of prompt `prompt`: sets *allowed, which must live until the next call, and
+     * *n_allowed. None is an error, as in Transformers. As prefix_allowed_tokens_fn. */
+    int (*allow)(void *context, size_t prompt, const int32_t *ids, size_t n, const int32_t **allowed,
+                 size_t *n_allowed);
+    /* New tokens, one of each row; not in a beam search (INVALID). As a streamer's put, without the prompts. */
+    int (*tokens)(void *context, const int32_t *ids, size_t n_rows);
+    /* Text of a single sequence as it comes (see mica_on_token; non-zero stops with MICA_STOP_CALLBACK); of a beam search when it has ended,
+     * with scores NULL. INVALID if there is more than one sequence. */
+    mica_on_token token;
+    void *token_context;
+} mica_batch_callbacks;
+
+typedef struct mica_batch_request {
+    const int32_t *ids; /* [n_prompts, width] */
+    const uint8_t *
+        mask; /* [n_prompts, width]; 0: padding, which the model does not see and the settings do, as in Transformers. NULL: none */
+    const size_t *lengths; /* [n_prompts], 1 to width: what follows in ids is not looked at. NULL: all are width */
+    size_t n_prompts, width;
+    const mica_generation_config *config; /* NULL: the model's settings */
+    /* For guidance_scale: negative prompts, [n_prompts, negative_width]; NULL: each prompt's last token. */
+    const int32_t *negative_ids;
+    const uint8_t *negative_mask;
+    size_t negative_width;
+    /* A smaller model with the same tokens that guesses ahead; the tokens are the same as without it. For a single sequence. NULL: none */
+    mica_model *assistant;
+    bool want_scores, want_logits;
+    mica_batch_callbacks callbacks;
+} mica_batch_request;
+
+/* Everything is owned by the result. Sequence i answers prompt i / (n_sequences / n_prompts). */
+typedef struct mica_batch_result {
+    size_t n_sequences, n_new; /* n_prompts * num_return_sequences; the longest one's new tokens */
+    int32_t *ids;              /* [n_sequences, n_new]: new tokens, then padding */
+    size_t *lengths;           /* [n_sequences]: new tokens, without the padding */
+    mica_stop_reason *reasons; /* [n_sequences] */
+    float *sequences_scores;   /* [n_sequences]; beams only, else NULL */
+    int32_t *
+        beam_indices; /* [n_sequences, n_new]: the row in which a token's scores stood, -1 after the end; beams only, else NULL */
+    size_t n_steps, n_rows, vocab;
+    float *scores;         /* [n_steps, n_rows, vocab] what the processors left; NULL unless wanted */
+    float *logits;         /* [n_steps, n_rows, vocab] of the model; NULL unless wanted */
+    int64_t n_prompt;      /* prompt tokens computed (those not already in the rows' caches) */
+    int64_t n_guessed;     /* tokens that an assistant or the prompt proposed, */
+    int64_t n_accepted;    /* and those of them that were right */
+    double prompt_seconds; /* until the first tokens */
+    double decode_seconds; /* the rest */
+} mica_batch_result;
+
+/* result is filled with zeros on failure, but for MICA_CANCELLED. INVALID, LIMIT, MEMORY, UNSUPPORTED as mica_generate. */
+MICA_API mica_status mica_batch_generate(mica_batch *b, const mica_batch_request *request, mica_batch_result *result,
+                                         mica_error *err) MICA_NODISCARD;
+MICA_API void mica_batch_result_release(mica_batch_result *result); /* zeros allowed */
+
+/* Logits of every position. ids, mask: [n_rows, width], padding on either side or anywhere (mask NULL: none), rows all of padding too.
+ * logits: [n_rows, width, vocab]; those of padding are 0. */
+MICA_API mica_status mica_batch_forward(mica_batch *b, const int32_t *ids, const uint8_t *mask, size_t n_rows,
+                                        size_t width, float *logits, mica_error *err) MICA_NODISCARD;
 
 #ifdef __cplusplus
 }

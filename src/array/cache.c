@@ -4,6 +4,7 @@
  * context of any length without growing anything while it decodes. */
 #include "array.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 mica_status mica_cache_create(mica_cache **out, const mica_cache_options *o, mica_error *err)
@@ -60,4 +61,36 @@ void *mica_cache_row(mica_cache *c, bool values, int head, int64_t p)
     if (head < 0 || head >= o->n_kv_heads || p < 0 || p >= o->capacity) return NULL;
     size_t row = (size_t)(head * o->capacity + p) * mica_dtype_size(o->dtype);
     return values ? c->values + row * (size_t)o->value_dim : c->keys + row * (size_t)o->head_dim;
+}
+
+/* Positions [first, end) of one head, in runs that lie in one piece in both rings. */
+static void copy_head(mica_cache *to, mica_cache *from, bool values, int head, int64_t first, int64_t end)
+{
+    const mica_cache_options *a = &to->options, *b = &from->options;
+    size_t row = (size_t)(values ? a->value_dim : a->head_dim) * mica_dtype_size(a->dtype);
+    for (int64_t p = first, n; p < end; p += n) {
+        int64_t in_to = a->capacity - p % a->capacity, in_from = b->capacity - p % b->capacity;
+        n = in_to < in_from ? in_to : in_from;
+        if (n > end - p) n = end - p;
+        memcpy(mica_cache_row(to, values, head, p % a->capacity), mica_cache_row(from, values, head, p % b->capacity),
+               (size_t)n * row);
+    }
+}
+
+mica_status mica_cache_copy(mica_cache *to, mica_cache *from, int64_t first, int64_t end, mica_error *err)
+{
+    const mica_cache_options *a = &to->options, *b = &from->options;
+    if (a->n_kv_heads != b->n_kv_heads || a->head_dim != b->head_dim || a->value_dim != b->value_dim ||
+        a->dtype != b->dtype)
+        return mica__fail(err, MICA_INVALID, "the caches to copy between have different rows");
+    if (first < 0) return mica__fail(err, MICA_INVALID, "a copy from position %lld", (long long)first);
+    int64_t least = a->capacity < b->capacity ? a->capacity : b->capacity;
+    if (end - first > least) first = end - least;
+    for (int head = 0; head < a->n_kv_heads; head++) {
+        copy_head(to, from, false, head, first, end);
+        copy_head(to, from, true, head, first, end);
+    }
+    int64_t written = end < a->capacity ? end : a->capacity;
+    if (first < end && written > to->n_written) to->n_written = written;
+    return MICA_OK;
 }

@@ -85,6 +85,12 @@ static void lengthen(mica__processors *p, size_t n, float *scores)
     int64_t length = (int64_t)n;
     if (length < s->min_length) ban(scores, p->vocab, s->eos);
     if (length - s->n_prompt < s->min_new_tokens) ban(scores, p->vocab, s->eos);
+}
+
+static void force_ends(mica__processors *p, size_t n, float *scores)
+{
+    const mica__settings *s = p->s;
+    int64_t length = (int64_t)n;
     if (s->forced_bos >= 0 && length == 1) force(scores, p->vocab, &s->forced_bos, 1);
     if (s->forced_eos.n && length == s->max_length - 1) force(scores, p->vocab, s->forced_eos.ids, s->forced_eos.n);
 }
@@ -160,6 +166,7 @@ static void top_k(mica__processors *p, float *scores)
 {
     if (p->s->top_k <= 0) return;
     size_t k = (uint64_t)p->s->top_k < p->vocab ? (size_t)p->s->top_k : p->vocab;
+    if (k < p->s->least_kept) k = p->s->least_kept;
     drop_below(scores, p->vocab, mica__select_kth(scores, p->vocab, k, p->keys));
 }
 
@@ -201,20 +208,27 @@ static void top_p(mica__processors *p, float *scores)
         if (want > p->vocab) want = p->vocab;
         size_t n = mica__select_top(scores, p->vocab, p->candidates, want), kept = 0;
         double above = 0; /* probability of the better ones */
-        while (kept < n && (kept == 0 || above < p->s->top_p)) above += probability(m, p->candidates[kept++].value);
+        while (kept < n && (kept < p->s->least_kept || above < p->s->top_p))
+            above += probability(m, p->candidates[kept++].value);
         if (kept == n && n == want && want < p->vocab && above < p->s->top_p) continue;
         keep_only(p, scores, kept);
         return;
     }
 }
 
+/* Tokens with at least this score must be kept: the best one, with beams some more. */
+static float safe_score(mica__processors *p, const float *scores)
+{
+    return mica__select_kth(scores, p->vocab, p->s->least_kept, p->keys);
+}
+
 static void min_p(mica__processors *p, float *scores)
 {
     if (p->s->min_p < 0) return;
     softmax m = softmax_of(scores, p->vocab);
-    float least = (float)(p->s->min_p / m.sum);
+    float least = (float)(p->s->min_p / m.sum), safe = safe_score(p, scores);
     for (size_t i = 0; i < p->vocab; i++) {
-        if (scores[i] < m.max && (float)probability(m, scores[i]) < least) scores[i] = -INFINITY;
+        if (scores[i] < safe && (float)probability(m, scores[i]) < least) scores[i] = -INFINITY;
     }
 }
 
@@ -237,6 +251,7 @@ static void typical(mica__processors *p, float *scores)
         }
         if (last == n && n == want && want < p->vocab) continue;
         if (!n) return;
+        if (last + 1 < p->s->least_kept) last = p->s->least_kept - 1;
         float limit = p->candidates[last < n ? last : n - 1].value;
         for (size_t i = 0; i < p->vocab; i++) {
             if (p->keys[i] < limit) scores[i] = -INFINITY;
@@ -248,8 +263,9 @@ static void typical(mica__processors *p, float *scores)
 /* Drops tokens below a probability, but never the best. */
 static void cut_off(mica__processors *p, float *scores, double limit, softmax m)
 {
+    float safe = safe_score(p, scores);
     for (size_t i = 0; i < p->vocab; i++) {
-        if (scores[i] < m.max && probability(m, scores[i]) < limit) scores[i] = -INFINITY;
+        if (scores[i] < safe && probability(m, scores[i]) < limit) scores[i] = -INFINITY;
     }
 }
 
@@ -263,14 +279,14 @@ static void epsilon_and_eta(mica__processors *p, float *scores)
     }
 }
 
-static void renormalize(float *scores, size_t n)
+void mica__log_softmax(float *scores, size_t n)
 {
     softmax m = softmax_of(scores, n);
     float shift = (float)(m.max + log(m.sum));
     for (size_t i = 0; i < n; i++) scores[i] -= shift;
 }
 
-void mica__processors_apply(mica__processors *p, const int32_t *ids, size_t n, float *scores)
+void mica__processors_penalize(mica__processors *p, const int32_t *ids, size_t n, float *scores)
 {
     const mica__settings *s = p->s;
     size_t n_prompt = (size_t)s->n_prompt;
@@ -281,12 +297,24 @@ void mica__processors_apply(mica__processors *p, const int32_t *ids, size_t n, f
     if (s->encoder_no_repeat_ngram > 0) ban_ngrams(ids, n_prompt, ids, n, (size_t)s->encoder_no_repeat_ngram, scores);
     bias(s->bad_words, s->n_bad_words, ids, n, scores);
     lengthen(p, n, scores);
+}
+
+void mica__processors_force(mica__processors *p, size_t n, float *scores)
+{
+    const mica__settings *s = p->s;
+    size_t n_prompt = (size_t)s->n_prompt;
+    force_ends(p, n, scores);
     if (s->remove_invalid) remove_invalid(scores, p->vocab);
     decay(p, n, scores);
     ban(scores, p->vocab, s->suppress);
     /* Where a first token is forced, the first free one comes after it. */
     size_t begin = n_prompt > 1 || s->forced_bos < 0 ? n_prompt : n_prompt + 1;
     if (n == begin) ban(scores, p->vocab, s->begin_suppress);
+}
+
+void mica__processors_warp(mica__processors *p, float *scores)
+{
+    const mica__settings *s = p->s;
     if (s->do_sample) {
         cool(scores, p->vocab, s->temperature);
         top_h(p, scores);
@@ -296,5 +324,12 @@ void mica__processors_apply(mica__processors *p, const int32_t *ids, size_t n, f
         typical(p, scores);
         epsilon_and_eta(p, scores);
     }
-    if (s->renormalize) renormalize(scores, p->vocab);
+    if (s->renormalize) mica__log_softmax(scores, p->vocab);
+}
+
+void mica__processors_apply(mica__processors *p, const int32_t *ids, size_t n, float *scores)
+{
+    mica__processors_penalize(p, ids, n, scores);
+    mica__processors_force(p, n, scores);
+    mica__processors_warp(p, scores);
 }

@@ -8,7 +8,7 @@
 #include "settings.h"
 
 typedef struct mica__processors {
-    const mica__settings *s;
+    const mica__settings *s; /* may be changed between calls, for rows whose prompts have other lengths */
     size_t vocab;
     uint8_t *seen;               /* [vocab] scratch: 1 for ids met */
     mica__candidate *candidates; /* [vocab] scratch */
@@ -19,7 +19,16 @@ typedef struct mica__processors {
 mica_status mica__processors_create(mica__processors *out, const mica__settings *s, size_t vocab, mica_error *err);
 void mica__processors_release(mica__processors *p);
 
-/* scores: [vocab], changed in place; removed tokens become -inf. ids: [n] the prompt and what was generated so far. */
+/* scores: [vocab], changed in place; removed tokens become -inf. ids: [n] the prompt and what was generated so far.
+ *
+ * The order is _penalize, the caller's list of allowed tokens, _force, the caller's own processor, _warp. */
+void mica__processors_penalize(mica__processors *p, const int32_t *ids, size_t n, float *scores);
+void mica__processors_force(mica__processors *p, size_t n, float *scores);
+void mica__processors_warp(mica__processors *p, float *scores);
+/* All three. */
 void mica__processors_apply(mica__processors *p, const int32_t *ids, size_t n, float *scores);
+
+/* scores[i] becomes its log probability. */
+void mica__log_softmax(float *scores, size_t n);
 
 #endif

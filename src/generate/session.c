@@ -23,22 +23,27 @@ static uint64_t cache_bytes(const mica_model *m, int64_t context)
 }
 
 /* The model's context, less if the caches of all of it would not fit beside the weights; a context that was asked for must fit. */
-static mica_status choose_capacity(mica_session *s, int64_t asked, mica_error *err)
+mica_status mica__session_capacity(const mica_model *m, int64_t max_context, int64_t *out, mica_error *err)
 {
-    const mica_model *m = s->model;
+    if (max_context < 0 || max_context > MICA__MAX_CONTEXT) {
+        return mica__fail(err, MICA_INVALID, "max_context is %lld, expected 0 to %d", (long long)max_context,
+                          MICA__MAX_CONTEXT);
+    }
     uint64_t have = mica__machine_memory();
     uint64_t room = have > m->weights.held_bytes ? have - m->weights.held_bytes : 0;
-    s->capacity = asked ? asked : m->spec.context;
-    if (!asked && s->capacity < LEAST_CONTEXT) s->capacity = LEAST_CONTEXT;
-    if (!have || cache_bytes(m, s->capacity) <= room) return MICA_OK;
-    if (asked) {
+    int64_t capacity = max_context ? max_context : m->spec.context;
+    if (!max_context && capacity < LEAST_CONTEXT) capacity = LEAST_CONTEXT;
+    *out = capacity;
+    if (!have || cache_bytes(m, capacity) <= room) return MICA_OK;
+    if (max_context) {
         return mica__fail(err, MICA_MEMORY, "a context of %lld positions needs %llu MiB of cache, %llu MiB are left",
-                          (long long)asked, (unsigned long long)(cache_bytes(m, asked) >> 20),
+                          (long long)capacity, (unsigned long long)(cache_bytes(m, capacity) >> 20),
                           (unsigned long long)(room >> 20));
     }
-    while (s->capacity > LEAST_CONTEXT && cache_bytes(m, s->capacity) > room) s->capacity /= 2;
+    while (capacity > LEAST_CONTEXT && cache_bytes(m, capacity) > room) capacity /= 2;
     mica__model_notice(m, "the context is limited to %lld positions by the memory of this machine",
-                       (long long)s->capacity);
+                       (long long)capacity);
+    *out = capacity;
     return MICA_OK;
 }
 
@@ -83,16 +88,15 @@ mica_status mica_session_create(mica_session **out, mica_model *model, const mic
     const mica_session_options none = {0};
     if (!options) options = &none;
     *out = NULL;
-    if (options->max_context < 0 || options->max_context > MICA__MAX_CONTEXT) {
-        return mica__fail(err, MICA_INVALID, "max_context is %lld, expected 0 to %d", (long long)options->max_context,
-                          MICA__MAX_CONTEXT);
-    }
+    int64_t capacity;
+    MICA_TRY(mica__session_capacity(model, options->max_context, &capacity, err));
     mica_session *s = mica__calloc(1, sizeof *s);
     if (!s) return mica__fail_memory(err, sizeof *s, "session");
     s->model = model;
+    s->capacity = capacity;
+    s->cancelled = &s->own_cancelled;
     s->random.seed = options->seed ? options->seed : mica__random_seed();
-    mica_status status = choose_capacity(s, options->max_context, err);
-    if (!status) status = make_cache(s, err);
+    mica_status status = make_cache(s, err);
     if (!status) status = make_buffers(s, err);
     if (status) {
         mica_session_free(s);
@@ -115,7 +119,7 @@ void mica_session_free(mica_session *s)
 
 int64_t mica_session_length(const mica_session *s) { return s->length; }
 const int32_t *mica_session_ids(const mica_session *s) { return s->ids; }
-void mica_session_cancel(mica_session *s) { atomic_store(&s->cancelled, true); }
+void mica_session_cancel(mica_session *s) { atomic_store(s->cancelled, true); }
 
 /* ---- cutting back -------------------------------------------------------------------------------------------------------------------------- */
 
@@ -159,6 +163,19 @@ void mica__session_keep_prefix(mica_session *s, const int32_t *ids, size_t n)
     while (same < s->length && same + 1 < (int64_t)n && s->ids[same] == ids[same]) same++;
     if (!rotations_fit(s, (int64_t)n)) same = 0;
     if (mica_session_truncate(s, same, NULL)) reset(s);
+}
+
+mica_status mica__session_fork(mica_session *to, const mica_session *from, mica_error *err)
+{
+    int64_t same = 0, least = to->length < from->length ? to->length : from->length;
+    if (to == from) return MICA_OK;
+    while (same < least && to->ids[same] == from->ids[same]) same++;
+    if (from->n_frequencies) same = 0; /* the same ids may have been rotated for another length */
+    MICA_TRY(mica__kv_cache_copy(&to->cache, &from->cache, same, from->length, err));
+    memcpy(to->ids + same, from->ids + same, (size_t)(from->length - same) * sizeof *to->ids);
+    memcpy(to->longest, from->longest, sizeof to->longest);
+    to->length = from->length;
+    return MICA_OK;
 }
 
 /* ---- growing --------------------------------------------------------------------------------------------------------------------------------- */
@@ -221,8 +238,7 @@ static mica_status check_growth(mica_session *s, const int32_t *ids, size_t n, m
     return MICA_OK;
 }
 
-/* logits: [n, vocab] if all, else [vocab]. */
-static mica_status run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err)
+mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err)
 {
     mica_program *program;
     MICA_TRY(check_growth(s, ids, n, err));
@@ -230,7 +246,7 @@ static mica_status run(mica_session *s, const int32_t *ids, size_t n, bool all, 
     update_frequencies(s, s->length + (int64_t)n);
     const size_t most = (size_t)(all ? s->model->max_all_rows : s->model->max_rows);
     for (size_t done = 0; done < n;) {
-        if (atomic_load(&s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
+        if (atomic_load(s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
         size_t rows = n - done < most ? n - done : most;
         float *out = all ? logits + done * (size_t)s->model->spec.vocab : logits;
         MICA_TRY(run_piece(s, program, ids + done, (int64_t)rows, all, out, err));
@@ -239,15 +255,10 @@ static mica_status run(mica_session *s, const int32_t *ids, size_t n, bool all, 
     return mica__checkpoint_check(s->model->checkpoint, err);
 }
 
-mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, mica_error *err)
-{
-    return run(s, ids, n, false, s->logits, err);
-}
-
 mica_status mica_session_forward(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits,
                                  mica_error *err)
 {
-    atomic_store(&s->cancelled, false);
+    atomic_store(s->cancelled, false);
     if (n == 0) return MICA_OK;
-    return run(s, ids, n, all && logits, logits ? logits : s->logits, err);
+    return mica__session_run(s, ids, n, all && logits, logits ? logits : s->logits, err);
 }

@@ -21,14 +21,20 @@ struct mica_session {
     int64_t longest[MICA__MAX_ROPES];    /* see mica__rope_effective_length */
     int n_frequencies;
     mica__random random;
-    atomic_bool cancelled;
-    bool past_context; /* the notice about it has been given */
+    atomic_bool own_cancelled, *cancelled; /* its own, or that of the batch it is a row of */
+    bool past_context;                     /* the notice about it has been given */
 };
 
 /* Keeps as much of the common prefix of ids[0..n) and the session as possible, but less than n tokens, and drops the rest. */
 void mica__session_keep_prefix(mica_session *s, const int32_t *ids, size_t n);
 
-/* mica_session_forward that leaves the last position's logits in s->logits and does not clear a cancellation. */
-mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, mica_error *err);
+/* Makes `to` the same sequence as `from`; both have the same model and capacity. What they have in common already is not copied. */
+mica_status mica__session_fork(mica_session *to, const mica_session *from, mica_error *err);
+
+/* mica_session_forward that does not clear a cancellation. n > 0. */
+mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err);
+
+/* Positions of a session made with these options. */
+mica_status mica__session_capacity(const mica_model *m, int64_t max_context, int64_t *out, mica_error *err);
 
 #endif

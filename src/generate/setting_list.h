@@ -19,7 +19,7 @@ X(early_stopping, JSON, "false", ANY, NONE, "beam search: when to stop (true, fa
 /* strategy */
 X(do_sample, BOOL, "false", BOOL, YES, "draw tokens at random instead of taking the best")
 X(num_beams, INT, "1", POSITIVE, REFUSED, "beams of beam search")
-X(num_return_sequences, INT, "1", POSITIVE, REFUSED, "answers to one prompt")
+X(num_return_sequences, INT, "1", POSITIVE, YES, "answers to one prompt")
 X(seed, INT, "null", COUNT, YES, "start of the random numbers (mica's own); the same seed gives the same tokens")
 /* choosing */
 X(temperature, FLOAT, "1.0", ABOVE_ZERO, YES, "divides the scores: below 1 bolder, above 1 more random")
@@ -47,11 +47,12 @@ X(remove_invalid_values, BOOL, "false", BOOL, YES, "replace NaN and infinity in 
 /* tokens */
 X(bos_token_id, INT, "null", ID, YES, "the token a text begins with")
 X(eos_token_id, JSON, "null", IDS, YES, "token ids that end the text")
-X(pad_token_id, INT, "null", ID, NONE, "the token that fills up rows of a batch")
+X(pad_token_id, INT, "null", ID, YES, "the token that fills up rows of a batch")
 X(decoder_start_token_id, JSON, "null", ANY, NONE, "encoder-decoder models only")
 /* not there yet, and not silently ignored */
 X(length_penalty, FLOAT, "1.0", NUMBER, NONE, "beam search: exponent of the length that divides a score")
-X(guidance_scale, FLOAT, "1.0", NUMBER, REFUSED, "classifier-free guidance")
+X(guidance_scale, FLOAT, "1.0", NUMBER, YES,
+  "classifier-free guidance: how far from what the negative prompt would give")
 X(watermarking_config, JSON, "null", ANY, REFUSED, "marks the text so that it can be recognized")
 X(token_healing, BOOL, "false", BOOL, REFUSED, "tokenize the end of the prompt anew")
 X(prompt_lookup_num_tokens, INT, "null", POSITIVE, REFUSED, "speculative decoding from the prompt: tokens to guess")

@@ -181,6 +181,39 @@ static void read_penalties(reader *r)
     s->forced_eos = id_list(r, value(r, MICA__SET_forced_eos_token_id), "forced_eos_token_id");
 }
 
+static void read_strategy(reader *r)
+{
+    mica__settings *s = r->s;
+    s->n_beams = (size_t)whole(r, MICA__SET_num_beams, 1);
+    s->n_sequences = (size_t)whole(r, MICA__SET_num_return_sequences, 1);
+    s->length_penalty = (float)number(r, MICA__SET_length_penalty, 1);
+    mica__jval early = value(r, MICA__SET_early_stopping);
+    bool is_true = false;
+    mica__json_bool(early, &is_true);
+    s->early_stopping = mica__json_is(early, MICA__JSON_STRING) ? MICA__EARLY_NEVER
+                        : is_true                               ? MICA__EARLY_TRUE
+                                                                : MICA__EARLY_FALSE;
+    s->guidance = number(r, MICA__SET_guidance_scale, 1);
+    s->lookup = (size_t)whole(r, MICA__SET_prompt_lookup_num_tokens, 0);
+    s->longest_match = (size_t)whole(r, MICA__SET_max_matching_ngram_size, 2);
+    s->pad = (int32_t)whole(r, MICA__SET_pad_token_id, s->eos.n ? s->eos.ids[0] : -1);
+    /* A beam must be left something to go on with. */
+    s->least_kept = s->n_beams > 1 ? (s->eos.n ? s->eos.n + 1 : 2) : 1;
+    if ((s->n_beams > MICA__MAX_ROWS || s->n_sequences > MICA__MAX_ROWS) && !r->status) {
+        r->status = mica__fail(r->err, MICA_LIMIT, "num_beams is %zu and num_return_sequences %zu, the limit is %d",
+                               s->n_beams, s->n_sequences, MICA__MAX_ROWS);
+    }
+    if (s->n_sequences > 1 && s->n_beams == 1 && !s->do_sample && !r->status) {
+        r->status = mica__fail(r->err, MICA_INVALID,
+                               "num_return_sequences is %zu, but without sampling and beams there is one answer only",
+                               s->n_sequences);
+    }
+    if (s->n_beams > 1 && s->n_sequences > s->n_beams && !r->status) {
+        r->status = mica__fail(r->err, MICA_INVALID, "num_return_sequences is %zu, more than num_beams (%zu)",
+                               s->n_sequences, s->n_beams);
+    }
+}
+
 /* Same value, whatever the spelling ("1" and "1.0"). */
 static bool is_default(reader *r, mica__setting_id id)
 {
@@ -217,9 +250,18 @@ mica_status mica__settings_resolve(mica__settings *out, const mica_generation_co
     read_bad_words(&r);
     read_penalties(&r);
     read_sampling(&r);
+    read_strategy(&r);
     mica__json_release(&r.doc);
     if (r.status) mica__settings_release(out);
     return r.status;
+}
+
+bool mica__settings_is_end(const mica__settings *s, int32_t id)
+{
+    for (size_t i = 0; i < s->eos.n; i++) {
+        if (s->eos.ids[i] == id) return true;
+    }
+    return false;
 }
 
 void mica__settings_release(mica__settings *s)

@@ -6,6 +6,8 @@
 #include "base/str.h"
 #include "generation_config.h"
 
+enum { MICA__MAX_ROWS = 4096 }; /* beams or answers of a prompt */
+
 typedef struct mica__id_list {
     const int32_t *ids;
     size_t n;
@@ -20,6 +22,7 @@ typedef struct mica__biased {
 typedef struct mica__settings {
     mica__arena arena; /* holds the lists */
     int64_t n_prompt, max_length, min_length, min_new_tokens;
+    int64_t limit;   /* length at which a row is full: max_length, or less if the cache holds less; set by the search */
     bool by_default; /* max_length is Transformers' 20 new tokens, nobody asked for it */
     double max_time; /* seconds; 0: none */
     mica__id_list eos, suppress, begin_suppress, forced_eos;
@@ -41,9 +44,19 @@ typedef struct mica__settings {
     double top_p, typical_p;           /* 1: off */
     double min_p, top_h;               /* negative: off */
     double epsilon_cutoff, eta_cutoff; /* 0: off */
+    size_t least_kept;                 /* tokens that these rules leave at least */
     bool has_seed;
     uint64_t seed;
+
+    size_t n_beams, n_sequences; /* of each prompt */
+    float length_penalty;
+    enum { MICA__EARLY_FALSE, MICA__EARLY_TRUE, MICA__EARLY_NEVER } early_stopping;
+    double guidance;              /* 1: off */
+    size_t lookup, longest_match; /* prompt lookup: tokens to guess, 0: off; longest n-gram */
+    int32_t pad;                  /* -1: none */
 } mica__settings;
+
+bool mica__settings_is_end(const mica__settings *s, int32_t id);
 
 /* INVALID for ids outside the vocabulary and for a prompt that is already max_length long; UNSUPPORTED for settings that are not there yet. */
 mica_status mica__settings_resolve(mica__settings *out, const mica_generation_config *c, int64_t n_prompt,

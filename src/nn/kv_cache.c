@@ -56,6 +56,21 @@ bool mica__kv_cache_can_cut(const mica__kv_cache *c, int64_t n)
 
 void mica__kv_cache_reset(mica__kv_cache *c) { c->longest = 0; }
 
+mica_status mica__kv_cache_copy(mica__kv_cache *to, const mica__kv_cache *from, int64_t same, int64_t length,
+                                mica_error *err)
+{
+    for (int i = 0; i < from->n_layers; i++) {
+        /* A ring that went further than the other has lost what the other keeps. */
+        int64_t kept = from->longest - mica_cache_get_options(from->layers[i])->capacity;
+        bool lost = from->windows[i] && to->longest > from->longest;
+        int64_t first = lost ? 0 : same;
+        if (first < kept) first = kept;
+        if (first < length) MICA_TRY(mica_cache_copy(to->layers[i], from->layers[i], first, length, err));
+    }
+    to->longest = from->longest;
+    return MICA_OK;
+}
+
 int64_t mica__kv_cache_bytes(const mica__kv_cache *c)
 {
     int64_t bytes = 0;

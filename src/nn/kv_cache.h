@@ -28,6 +28,10 @@ void mica__kv_cache_grew(mica__kv_cache *c, int64_t length);
 /* True if the sequence can be cut to its first n positions and continued: no layer has dropped what position n would see. */
 bool mica__kv_cache_can_cut(const mica__kv_cache *c, int64_t n);
 void mica__kv_cache_reset(mica__kv_cache *c);
+/* Makes `to` hold the first `length` positions as `from` does. The first `same` of them are known to be equal already. Both have the
+ * same layers and capacities. */
+mica_status mica__kv_cache_copy(mica__kv_cache *to, const mica__kv_cache *from, int64_t same, int64_t length,
+                                mica_error *err);
 /* Written so far. */
 int64_t mica__kv_cache_bytes(const mica__kv_cache *c);
 

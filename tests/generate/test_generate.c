@@ -62,7 +62,7 @@ static const char *key_text(mica__jval member, char out[64])
 /* What needs beams, a second pass or guesses is refused by name, never ignored. */
 static bool is_refused(mica__jval settings)
 {
-    return mica__json_get(settings, "num_beams") || mica__json_get(settings, "guidance_scale") ||
+    return mica__json_get(settings, "num_beams") ||
            mica__json_get(settings, "prompt_lookup_num_tokens");
 }
 

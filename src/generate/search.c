@@ -1,0 +1,356 @@
+/* generate/search.c: see the header.
+ *
+ * Everything that a step needs is made before the first one; only wanted scores grow. */
+#include "search.h"
+
+#include "base/memory.h"
+#include <math.h>
+#include <time.h>
+
+double mica__seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+mica_status mica__fail_cancelled(mica_error *err) { return mica__fail(err, MICA_CANCELLED, "cancelled"); }
+
+/* ---- before ---------------------------------------------------------------------------------------------------------------- */
+
+static size_t prompt_length(const mica_batch_request *q, size_t prompt)
+{
+    return q->lengths ? q->lengths[prompt] : q->width;
+}
+
+static bool is_visible(const mica_batch_request *q, size_t prompt, size_t i)
+{
+    return !q->mask || q->mask[prompt * q->width + i];
+}
+
+static mica_status check_request(const mica_batch_request *q, size_t vocab, mica_error *err)
+{
+    if (q->n_prompts < 1 || q->width < 1 || q->n_prompts > MICA__MAX_ROWS || q->width > MICA__MAX_CONTEXT)
+        return mica__fail(err, MICA_INVALID, "%zu prompts of %zu tokens", q->n_prompts, q->width);
+    for (size_t p = 0; p < q->n_prompts; p++) {
+        size_t n = prompt_length(q, p), seen = 0;
+        if (n < 1 || n > q->width)
+            return mica__fail(err, MICA_INVALID, "prompt %zu has %zu tokens, expected 1 to %zu", p, n, q->width);
+        for (size_t i = 0; i < n; i++) {
+            int32_t id = q->ids[p * q->width + i];
+            seen += is_visible(q, p, i);
+            if (id >= 0 && (size_t)id < vocab) continue;
+            return mica__fail(err, MICA_INVALID, "token id %d is not in the vocabulary of %zu", (int)id, vocab);
+        }
+        if (!seen) return mica__fail(err, MICA_INVALID, "prompt %zu is nothing but padding", p);
+    }
+    for (size_t i = 0; q->negative_ids && i < q->n_prompts * q->negative_width; i++) {
+        int32_t id = q->negative_ids[i];
+        if (id >= 0 && (size_t)id < vocab) continue;
+        return mica__fail(err, MICA_INVALID, "negative token id %d is not in the vocabulary of %zu", (int)id, vocab);
+    }
+    return MICA_OK;
+}
+
+static mica_status resolve_settings(mica__search *d, const mica_generation_config *config, mica_error *err)
+{
+    const mica__decoder_spec *spec = &d->b->model->spec;
+    d->settings = mica__calloc(d->n_prompts, sizeof *d->settings);
+    if (!d->settings) return mica__fail_memory(err, d->n_prompts * sizeof *d->settings, "generation settings");
+    for (size_t p = 0; p < d->n_prompts; p++) {
+        MICA_TRY(mica__settings_resolve(&d->settings[p], config, (int64_t)prompt_length(d->q, p), spec->context,
+                                        spec->vocab, err));
+    }
+    if (d->settings->by_default)
+        mica__model_notice(d->b->model, "neither max_new_tokens nor max_length is set; generating at most 20 tokens");
+    d->per_prompt = d->settings->n_beams > 1 ? d->settings->n_beams : d->settings->n_sequences;
+    d->n_rows = d->n_prompts * d->per_prompt;
+    if (d->n_rows <= MICA__MAX_ROWS) return MICA_OK;
+    return mica__fail(err, MICA_LIMIT, "%zu rows (%zu for each of %zu prompts), the limit is %d", d->n_rows,
+                      d->per_prompt, d->n_prompts, MICA__MAX_ROWS);
+}
+
+/* How long rows may become. The last token needs no place in the cache. */
+static mica_status limit_lengths(mica__search *d, mica_error *err)
+{
+    int64_t limit;
+    MICA_TRY(mica__batch_limit(d->b, &limit, err));
+    for (size_t p = 0; p < d->n_prompts; p++) {
+        mica__settings *s = &d->settings[p];
+        if (s->n_prompt >= limit) {
+            return mica__fail(err, MICA_LIMIT, "the prompt has %lld tokens, the context holds %lld",
+                              (long long)s->n_prompt, (long long)limit);
+        }
+        s->limit = s->max_length <= limit ? s->max_length : limit + 1;
+        if ((size_t)s->limit > d->stride) d->stride = (size_t)s->limit;
+    }
+    return MICA_OK;
+}
+
+static mica_status make_rows(mica__search *d, mica_error *err)
+{
+    size_t n_ids;
+    if (!mica__mul(d->n_rows, d->stride, &n_ids)) return mica__fail_memory(err, d->stride, "token ids");
+    d->ids = mica__alloc(n_ids, sizeof *d->ids);
+    d->lengths = mica__alloc(d->n_rows, sizeof *d->lengths);
+    d->rows = mica__alloc(d->n_rows, sizeof(mica_session *));
+    d->idle = mica__calloc(d->n_rows, sizeof *d->idle);
+    d->scores = mica__alloc(d->n_rows, d->vocab * sizeof *d->scores);
+    if (d->settings->guidance != 1) d->guide = mica__alloc(d->vocab, sizeof *d->guide);
+    if (!d->ids || !d->lengths || !d->rows || !d->idle || !d->scores || (d->settings->guidance != 1 && !d->guide))
+        return mica__fail_memory(err, n_ids * sizeof *d->ids + d->n_rows * d->vocab * sizeof *d->scores, "rows");
+    for (size_t r = 0; r < d->n_rows; r++) {
+        size_t prompt = r / d->per_prompt;
+        d->lengths[r] = prompt_length(d->q, prompt);
+        memcpy(mica__row_ids(d, r), d->q->ids + prompt * d->q->width, d->lengths[r] * sizeof *d->ids);
+    }
+    mica__session_pool *pool = &d->b->rows;
+    MICA_TRY(mica__pool_reserve(d->b, pool, d->n_rows, (int64_t)d->stride - 1, err));
+    memcpy(d->rows, pool->sessions, d->n_rows * sizeof *d->rows);
+    if (!d->guide) return MICA_OK;
+    int64_t positions = (int64_t)(d->stride + d->q->negative_width);
+    MICA_TRY(mica__pool_reserve(d->b, &d->b->guides, d->n_rows, positions, err));
+    for (size_t r = 0; r < d->n_rows; r++) MICA_TRY(mica_session_truncate(d->b->guides.sessions[r], 0, err));
+    return MICA_OK;
+}
+
+mica_status mica__search_start(mica__search *d, mica_batch *b, const mica_batch_request *q, mica_error *err)
+{
+    const mica_batch_callbacks *c = &q->callbacks;
+    *d = (mica__search){.b = b,
+                        .q = q,
+                        .n_prompts = q->n_prompts,
+                        .vocab = (size_t)b->model->spec.vocab,
+                        .all_rows = q->want_scores || q->want_logits || c->process || c->stop || c->allow,
+                        .started = mica__seconds()};
+    MICA_TRY(check_request(q, d->vocab, err));
+    MICA_TRY(resolve_settings(d, q->config, err));
+    MICA_TRY(limit_lengths(d, err));
+    if (d->settings->has_seed) b->random = (mica__random){.seed = d->settings->seed};
+    bool wants_text = c->token || d->settings->n_stop_strings;
+    if (wants_text && b->model->info.has_tokenizer) MICA_TRY(mica_model_tokenizer(b->model, &d->tokenizer, err));
+    MICA_TRY(mica__processors_create(&d->processors, d->settings, d->vocab, err));
+    return make_rows(d, err);
+}
+
+void mica__search_release(mica__search *d)
+{
+    for (size_t p = 0; d->settings && p < d->n_prompts; p++) mica__settings_release(&d->settings[p]);
+    mica__free(d->settings);
+    mica__processors_release(&d->processors);
+    mica__free(d->ids);
+    mica__free(d->lengths);
+    mica__free(d->rows);
+    mica__free(d->idle);
+    mica__free(d->scores);
+    mica__free(d->guide);
+    mica__free(d->kept_scores.data);
+    mica__free(d->kept_logits.data);
+    *d = (mica__search){0};
+}
+
+size_t mica__row_limit(const mica__search *d, size_t row) { return (size_t)mica__row_settings(d, row)->limit; }
+
+/* ---- running the model -------------------------------------------------------------------------------------------------------- */
+
+/* What the model sees of ids[0..n): those that are not padding. */
+static size_t compact(const int32_t *ids, const uint8_t *mask, size_t n, int32_t *out)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!mask || mask[i]) out[kept++] = ids[i];
+    }
+    return kept;
+}
+
+static mica_status prefill_prompt(mica__search *d, size_t prompt, int32_t *seen, mica_error *err)
+{
+    size_t first = prompt * d->per_prompt, at = prompt * d->q->width;
+    const uint8_t *mask = d->q->mask ? d->q->mask + at : NULL;
+    size_t n = compact(d->q->ids + at, mask, prompt_length(d->q, prompt), seen);
+    mica_session *s = d->rows[first];
+    mica__session_keep_prefix(s, seen, n);
+    size_t kept = (size_t)s->length;
+    d->n_prompt += (int64_t)(n - kept);
+    MICA_TRY(mica__session_run(s, seen + kept, n - kept, false, mica__row_scores(d, first), err));
+    for (size_t r = first + 1; r < first + d->per_prompt; r++) {
+        MICA_TRY(mica__session_fork(d->rows[r], s, err));
+        memcpy(mica__row_scores(d, r), mica__row_scores(d, first), d->vocab * sizeof *d->scores);
+    }
+    return MICA_OK;
+}
+
+mica_status mica__search_prefill(mica__search *d, mica_error *err)
+{
+    int32_t *seen = mica__alloc(d->q->width, sizeof *seen);
+    mica_status status = seen ? MICA_OK : mica__fail_memory(err, d->q->width * sizeof *seen, "token ids");
+    for (size_t p = 0; p < d->n_prompts && !status; p++) status = prefill_prompt(d, p, seen, err);
+    mica__free(seen);
+    return status;
+}
+
+mica_status mica__search_advance(mica__search *d, mica_error *err)
+{
+    for (size_t r = 0; r < d->n_rows; r++) {
+        if (d->idle[r]) continue;
+        const int32_t *last = mica__row_ids(d, r) + d->lengths[r] - 1;
+        MICA_TRY(mica__session_run(d->rows[r], last, 1, false, mica__row_scores(d, r), err));
+    }
+    return MICA_OK;
+}
+
+/* ---- scores -------------------------------------------------------------------------------------------------------------------- */
+
+static mica_status keep_scores(mica__kept_scores *k, const mica__search *d, mica_error *err)
+{
+    size_t n = d->n_rows * d->vocab, need;
+    if (!mica__add(k->n, n, &need)) return mica__fail_memory(err, n, "scores");
+    if (need > k->cap) {
+        size_t cap = k->cap + k->cap / 2 > need ? k->cap + k->cap / 2 : need;
+        float *data = mica__realloc(k->data, cap, sizeof *data);
+        if (!data) return mica__fail_memory(err, cap * sizeof *data, "scores of all steps");
+        k->data = data;
+        k->cap = cap;
+    }
+    memcpy(k->data + k->n, d->scores, n * sizeof *k->data);
+    k->n = need;
+    return MICA_OK;
+}
+
+/* A guide sees the negative prompt, or the prompt's last token, and then every token of its row. */
+static mica_status run_guide(mica__search *d, size_t row, mica_error *err)
+{
+    mica_session *s = d->b->guides.sessions[row];
+    const int32_t *last = mica__row_ids(d, row) + d->lengths[row] - 1;
+    const mica_batch_request *q = d->q;
+    if (s->length > 0 || !q->negative_ids || !q->negative_width)
+        return mica__session_run(s, last, 1, false, d->guide, err);
+    size_t at = row / d->per_prompt * q->negative_width;
+    int32_t *seen = mica__alloc(q->negative_width, sizeof *seen);
+    if (!seen) return mica__fail_memory(err, q->negative_width * sizeof *seen, "token ids");
+    size_t n = compact(q->negative_ids + at, q->negative_mask ? q->negative_mask + at : NULL, q->negative_width, seen);
+    mica_status status = n ? mica__session_run(s, seen, n, false, d->guide, err)
+                           : mica__fail(err, MICA_INVALID, "a negative prompt is nothing but padding");
+    mica__free(seen);
+    return status;
+}
+
+/* Away from what the guide would say: g * (score - guide) + guide, of log probabilities. */
+static mica_status guide_row(mica__search *d, size_t row, mica_error *err)
+{
+    float *scores = mica__row_scores(d, row), g = (float)d->settings->guidance;
+    MICA_TRY(run_guide(d, row, err));
+    mica__log_softmax(scores, d->vocab);
+    mica__log_softmax(d->guide, d->vocab);
+    for (size_t i = 0; i < d->vocab; i++) scores[i] = g * (scores[i] - d->guide[i]) + d->guide[i];
+    return MICA_OK;
+}
+
+static mica_status keep_allowed(mica__search *d, size_t row, mica_error *err)
+{
+    const mica_batch_callbacks *c = &d->q->callbacks;
+    const size_t prompt = row / d->per_prompt;
+    float *scores = mica__row_scores(d, row), *kept = d->processors.keys;
+    const int32_t *allowed = NULL;
+    size_t n = 0;
+    if (!c->allow) return MICA_OK;
+    if (c->allow(c->context, prompt, mica__row_ids(d, row), d->lengths[row], &allowed, &n))
+        return mica__fail_cancelled(err);
+    if (!n) return mica__fail(err, MICA_INVALID, "no token is allowed to follow in prompt %zu", prompt);
+    for (size_t i = 0; i < d->vocab; i++) kept[i] = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        if (allowed[i] < 0 || (size_t)allowed[i] >= d->vocab) {
+            return mica__fail(err, MICA_INVALID, "allowed token id %d is not in the vocabulary of %zu", (int)allowed[i],
+                              d->vocab);
+        }
+        kept[allowed[i]] = scores[allowed[i]];
+    }
+    memcpy(scores, kept, d->vocab * sizeof *scores);
+    return MICA_OK;
+}
+
+/* All that comes before the caller's own processor. */
+static mica_status process_row(mica__search *d, size_t row, mica_error *err)
+{
+    float *scores = mica__row_scores(d, row);
+    d->processors.s = mica__row_settings(d, row);
+    for (size_t i = 0; i < d->vocab && !d->processors.s->remove_invalid; i++) {
+        if (isnan(scores[i])) return mica__fail(err, MICA_DATA, "nan_logits: the model's scores are not numbers");
+    }
+    if (d->log_probs) mica__log_softmax(scores, d->vocab);
+    if (d->guide) MICA_TRY(guide_row(d, row, err));
+    mica__processors_penalize(&d->processors, mica__row_ids(d, row), d->lengths[row], scores);
+    MICA_TRY(keep_allowed(d, row, err));
+    mica__processors_force(&d->processors, d->lengths[row], scores);
+    return MICA_OK;
+}
+
+mica_status mica__search_process(mica__search *d, mica_error *err)
+{
+    const mica_batch_callbacks *c = &d->q->callbacks;
+    const mica_batch_step step = {.step = d->step,
+                                  .n_rows = d->n_rows,
+                                  .vocab = d->vocab,
+                                  .stride = d->stride,
+                                  .ids = d->ids,
+                                  .lengths = d->lengths,
+                                  .scores = d->scores};
+    if (atomic_load(d->b->cancelled)) return mica__fail_cancelled(err);
+    if (d->q->want_logits) MICA_TRY(keep_scores(&d->kept_logits, d, err));
+    for (size_t r = 0; r < d->n_rows; r++) {
+        if (!d->idle[r]) MICA_TRY(process_row(d, r, err));
+    }
+    if (c->process && c->process(c->context, &step)) return mica__fail_cancelled(err);
+    for (size_t r = 0; r < d->n_rows; r++) {
+        d->processors.s = mica__row_settings(d, r);
+        if (!d->idle[r]) mica__processors_warp(&d->processors, mica__row_scores(d, r));
+    }
+    return d->q->want_scores ? keep_scores(&d->kept_scores, d, err) : MICA_OK;
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------------------------- */
+
+mica_status mica__result_reserve(mica_batch_result *r, size_t n_sequences, size_t n_new, bool beams, mica_error *err)
+{
+    size_t n;
+    if (!mica__mul(n_sequences, n_new, &n)) return mica__fail_memory(err, n_new, "results");
+    r->ids = mica__calloc(n ? n : 1, sizeof *r->ids);
+    r->lengths = mica__calloc(n_sequences, sizeof *r->lengths);
+    r->reasons = mica__calloc(n_sequences, sizeof *r->reasons);
+    bool made = r->ids && r->lengths && r->reasons;
+    if (beams && made) {
+        r->sequences_scores = mica__calloc(n_sequences, sizeof *r->sequences_scores);
+        r->beam_indices = mica__calloc(n ? n : 1, sizeof *r->beam_indices);
+        made = r->sequences_scores && r->beam_indices;
+    }
+    if (!made) return mica__fail_memory(err, n * sizeof *r->ids, "results");
+    r->n_sequences = n_sequences;
+    r->n_new = n_new;
+    return MICA_OK;
+}
+
+void mica__result_finish(mica_batch_result *r, mica__search *d)
+{
+    double now = mica__seconds();
+    r->n_steps = d->step;
+    r->n_rows = d->n_rows;
+    r->vocab = d->vocab;
+    r->n_prompt = d->n_prompt;
+    r->prompt_seconds = (d->first > 0 ? d->first : now) - d->started;
+    r->decode_seconds = d->first > 0 ? now - d->first : 0;
+    r->scores = d->kept_scores.data;
+    r->logits = d->kept_logits.data;
+    d->kept_scores.data = d->kept_logits.data = NULL;
+}
+
+void mica_batch_result_release(mica_batch_result *r)
+{
+    mica__free(r->ids);
+    mica__free(r->lengths);
+    mica__free(r->reasons);
+    mica__free(r->sequences_scores);
+    mica__free(r->beam_indices);
+    mica__free(r->scores);
+    mica__free(r->logits);
+    *r = (mica_batch_result){0};
+}
