@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "model.h"
 #include "progress.h"
+#include "save.h"
 #include "tokenizer.h"
 #include "version.h"
 

@@ -20,6 +20,7 @@ static const struct verb {
 } verbs[] = {
     {"generate", cmd_generate, "text from a prompt"},
     {"chat", cmd_chat, "a conversation in the terminal"},
+    {"convert", cmd_convert, "a checkpoint into another: MLX or Transformers, quantized or not"},
     {"info", cmd_info, "what a model is and what it needs"},
     {"logits", cmd_logits, "scores of every next token, into a file"},
     {"tokenize", cmd_tokenize, "text to token ids"},

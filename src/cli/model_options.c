@@ -1,15 +1,13 @@
 /* cli/model_options.c: -m, --device, --threads, --dtype, --precision; loading, with a progress bar if standard error is a terminal. */
 #include "model_options.h"
 #include "interrupt.h"
+#include "progress.h"
 #include "report.h"
 #include "resolve.h"
 #include "timing.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 void model_options_table(model_choice *choice, option *options)
 {
@@ -56,36 +54,6 @@ option_group model_options_group(const option *options, bool weights)
     return (option_group){"Model", options, weights ? N_MODEL_OPTIONS : 1};
 }
 
-/* ---- progress ---------------------------------------------------------------------------------------------------------------- */
-
-typedef struct bar {
-    bool visible;
-    double last; /* when it was drawn */
-} bar;
-
-static bool report(void *context, const char *stage, uint64_t done, uint64_t total)
-{
-    bar *b = context;
-    enum { CELLS = 30 };
-    if (interrupt_pending()) return false;
-    const double now = seconds_now();
-    if (!isatty(STDERR_FILENO) || total == 0 || now - b->last < 0.05) return true;
-    char cells[CELLS + 1];
-    const int full = (int)((double)done / (double)total * CELLS);
-    for (int i = 0; i < CELLS; i++) cells[i] = i < full ? '#' : '.';
-    cells[CELLS] = 0;
-    fprintf(stderr, "\r%s [%s] %" PRIu64 " / %" PRIu64 " MB", stage, cells, done / 1000000, total / 1000000);
-    b->visible = true;
-    b->last = now;
-    return true;
-}
-
-static void notice(void *context, const char *message)
-{
-    (void)context;
-    warn("%s", message);
-}
-
 /* ---- loading ------------------------------------------------------------------------------------------------------------------- */
 
 static mica_precision precision_of(const char *name)
@@ -103,19 +71,19 @@ static mica_status load(loaded_model *out, const char *path, const model_choice 
         const mica_status status = mica_device_create(&out->device, &device, err);
         if (status != MICA_OK) return status;
     }
-    bar b = {0};
+    progress_bar bar;
     const mica_model_options options = {
         .device = out->device,
         .dtype = choice->dtype,
         .precision = precision_of(choice->precision),
         .config_only = parts == MODEL_CONFIG,
         .with_tokenizer = parts == MODEL_WEIGHTS_AND_TOKENIZER,
-        .progress = {report, &b},
-        .notices = {notice, NULL},
+        .progress = progress_start(&bar),
+        .notices = progress_notices(),
         .random_weights = choice->random_weights,
     };
     const mica_status status = mica_model_load(&out->model, path, &options, err);
-    if (b.visible) fputs("\r\033[K", stderr);
+    progress_end(&bar);
     return status;
 }
 

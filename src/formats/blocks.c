@@ -116,6 +116,37 @@ static mica_status fail_scale(const mica__tensor_view *v, size_t row, size_t blo
                       MICA_QUOTED_STR(v->file_name), block, row);
 }
 
+int64_t mica__tensor_n_rows(const mica__tensor_view *v)
+{
+    int64_t n = 1;
+    for (int i = 0; i + 1 < v->ndim; i++) n *= v->shape[i];
+    return n;
+}
+
+int64_t mica__tensor_row_step(const mica__tensor_view *v)
+{
+    if (v->strides && v->ndim > 2) return mica__tensor_n_rows(v);
+    return v->permuted_heads && v->ndim > 1 ? mica__tensor_n_rows(v) / v->permuted_heads : 1;
+}
+
+mica__tensor_view mica__tensor_rows(const mica__tensor_view *v, int64_t first, int64_t n)
+{
+    mica__tensor_view part = *v;
+    int64_t n_rows = mica__tensor_n_rows(v);
+    if (v->ndim < 2 || n == n_rows) return part;
+    if (v->strides) {
+        part.data += (size_t)first * (size_t)v->strides[0] * mica_dtype_size(v->dtype);
+    } else {
+        part.data += (size_t)first * (v->n_bytes / (size_t)n_rows);
+    }
+    part.n_bytes = v->n_bytes / (size_t)n_rows * (size_t)n;
+    part.ndim = 2;
+    part.shape[0] = n;
+    part.shape[1] = v->shape[v->ndim - 1];
+    if (v->permuted_heads) part.permuted_heads = (int)(n / mica__tensor_row_step(v));
+    return part;
+}
+
 /* ---- to float32 ---------------------------------------------------------------------------------------------------------- */
 
 #define CONVERT(type, bytes)                                                                                           \

@@ -73,6 +73,9 @@ mica_status mica__checkpoint_text(mica__checkpoint *c, const char *name, mica__s
 /* Lets go of a kept text (tokenizer.json can be large). */
 void mica__checkpoint_forget_text(mica__checkpoint *c, const char *name);
 
+/* True if what `path` leads to lies in the folder, or in blobs/ when the folder is REPOSITORY/snapshots/REVISION. */
+bool mica__checkpoint_leads_inside(const char *folder, const char *path);
+
 size_t mica__checkpoint_n_tensors(const mica__checkpoint *c);
 const mica__tensor_view *mica__checkpoint_tensor_at(const mica__checkpoint *c, size_t i);
 const mica__tensor_view *mica__checkpoint_tensor(const mica__checkpoint *c, mica__str name); /* NULL: none */
@@ -84,6 +87,13 @@ mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_e
 /* Elements in their own type, row-major, rows put back in order: n_bytes. Storage PLAIN without anything to add. */
 mica_status mica__tensor_read_plain(const mica__tensor_view *v, void *out, mica_error *err);
 
+/* A matrix (or a stack of them) by rows, for reading it in pieces: rows are everything but the last axis; a vector is one row. Pieces start and end
+ * at multiples of the step: the rows of a head if those are permuted, else 1. */
+int64_t mica__tensor_n_rows(const mica__tensor_view *v);
+int64_t mica__tensor_row_step(const mica__tensor_view *v);
+/* The view of rows first .. first + n - 1 as a matrix [n, columns]; of all rows the tensor as it is. */
+mica__tensor_view mica__tensor_rows(const mica__tensor_view *v, int64_t first, int64_t n);
+
 /* True if the tensor is a 2-D matrix that has an exact affine form; *bits and *group_size say which. */
 bool mica__tensor_affine_form(const mica__tensor_view *v, int *bits, int *group_size);
 /* The type of the scales and biases of that form: F16, or F32 where half floats would round. */
@@ -94,7 +104,7 @@ bool mica__tensor_affine_symmetric(const mica__tensor_view *v);
 mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, void *scales, void *biases,
                                      mica_error *err);
 
-/* The tensor was copied elsewhere: its pages need not stay in memory. */
+/* The tensor (or the rows that a view of it holds) was copied elsewhere: its pages need not stay in memory. */
 void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tensor_view *v);
 /* The same for what lies before the tensors of a GGUF file: megabytes of tokens and merges, read again if a text is asked for. */
 void mica__checkpoint_forget_header(const mica__checkpoint *c);

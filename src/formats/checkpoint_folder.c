@@ -103,8 +103,7 @@ static bool is_below(const char *path, const char *folder)
     return strncmp(path, folder, n) == 0 && path[n] == '/';
 }
 
-/* True if what the shard's name leads to lies in the folder, or in blobs/ when the folder is REPOSITORY/snapshots/REVISION. */
-static bool leads_inside(const char *folder, const char *path)
+bool mica__checkpoint_leads_inside(const char *folder, const char *path)
 {
     char real_folder[PATH_MAX], real_path[PATH_MAX];
     if (!realpath(folder, real_folder) || !realpath(path, real_path)) return false;
@@ -152,7 +151,7 @@ static mica_status check_shards(const mica__checkpoint *c, const name_list *shar
             status = mica__fail_memory(err, strlen(shards->names[i]), "a path");
         } else if (!mica__path_is_file(path)) {
             mica__buf_printf(&missing, "%s%s", n_missing++ ? ", " : "", shards->names[i]);
-        } else if (!leads_inside(c->path, path)) {
+        } else if (!mica__checkpoint_leads_inside(c->path, path)) {
             status =
                 mica__fail(err, MICA_DATA, "unsafe shard name '%s': a link that leaves the folder", shards->names[i]);
         }

@@ -39,4 +39,15 @@ typedef struct mica__safetensors_item {
  * overflows; CANNOT_CREATE, ACCESS, IO. */
 mica_status mica__safetensors_write(const char *path, const mica__safetensors_item *items, size_t n, mica_error *err);
 
+/* The same file for a writer that has its tensors piece by piece: where everything goes, before there is any data. */
+typedef struct mica__safetensors_layout {
+    mica__buf header; /* what the file starts with: length, JSON, padding */
+    size_t *at;       /* [n] where item i's data starts in the file */
+    size_t n_file;    /* bytes of the whole file */
+} mica__safetensors_layout;
+/* `data` of the items is not looked at. format: value of the metadata's "format"; NULL: no metadata. */
+mica_status mica__safetensors_lay_out(mica__safetensors_layout *out, const mica__safetensors_item *items, size_t n,
+                                      const char *format, mica_error *err);
+void mica__safetensors_layout_release(mica__safetensors_layout *layout); /* {0} allowed */
+
 #endif

@@ -46,43 +46,81 @@ static mica_status check_names(const mica__safetensors_item *items, size_t n, mi
     return status;
 }
 
-/* Appends the header's text (behind room for its length) and the parts of the file in their order. parts: [1 + n]. */
-static mica_status lay_out(const mica__safetensors_item *items, size_t n, mica__buf *header, mica__str *parts,
-                           mica_error *err)
+/* Whole groups of ALIGNMENT first: 0, then the rest: 1. */
+static int turn_of(size_t n_bytes) { return n_bytes % ALIGNMENT != 0; }
+
+static mica_status lay_out(mica__safetensors_layout *out, const mica__safetensors_item *items, size_t n,
+                           const char *format, mica_error *err)
 {
-    size_t at = 0, n_parts = 1, n_bytes;
+    mica__buf *header = &out->header;
+    size_t at = 0, n_bytes;
     mica__buf_append(header, "\0\0\0\0\0\0\0\0{", 9);
-    size_t n_before = header->n - 1;
-    for (int odd = 0; odd <= 1; odd++) {
+    if (format) mica__buf_printf(header, "\"__metadata__\":{\"format\":\"%s\"}", format);
+    for (int turn = 0; turn <= 1; turn++) {
         for (size_t i = 0; i < n; i++) {
             MICA_TRY(item_bytes(&items[i], &n_bytes, err));
-            if ((n_bytes % ALIGNMENT != 0) != odd) continue;
-            size_t start = at;
+            if (turn_of(n_bytes) != turn) continue;
+            out->at[i] = at;
             if (!mica__add(at, n_bytes, &at))
                 return mica__fail(err, MICA_INVALID, "tensor '%s': shape overflows", items[i].name);
-            if (header->n > n_before + 1) mica__buf_append_char(header, ',');
-            write_entry(header, &items[i], start, at);
-            parts[n_parts++] = (mica__str){items[i].data, n_bytes};
+            if (header->n > 9) mica__buf_append_char(header, ',');
+            write_entry(header, &items[i], out->at[i], at);
         }
     }
     mica__buf_append_char(header, '}');
     while (header->n % ALIGNMENT && !header->failed) mica__buf_append_char(header, ' ');
     MICA_TRY(mica__buf_status(header, err, "the header of a safetensors file"));
-    uint64_t n_text = header->n - n_before;
+    uint64_t n_text = header->n - 8;
     for (int i = 0; i < 8; i++) header->p[i] = (char)(n_text >> (8 * i));
-    parts[0] = mica__buf_str(header);
+    for (size_t i = 0; i < n; i++) out->at[i] += header->n;
+    if (!mica__add(at, header->n, &out->n_file))
+        return mica__fail(err, MICA_INVALID, "the tensors of a safetensors file are too large");
+    return MICA_OK;
+}
+
+mica_status mica__safetensors_lay_out(mica__safetensors_layout *out, const mica__safetensors_item *items, size_t n,
+                                      const char *format, mica_error *err)
+{
+    *out = (mica__safetensors_layout){0};
+    MICA_TRY(check_names(items, n, err));
+    out->at = mica__alloc(n, sizeof *out->at);
+    mica_status status =
+        out->at ? lay_out(out, items, n, format, err) : mica__fail_memory(err, n * sizeof *out->at, "the tensor list");
+    if (status != MICA_OK) mica__safetensors_layout_release(out);
+    return status;
+}
+
+void mica__safetensors_layout_release(mica__safetensors_layout *layout)
+{
+    mica__buf_release(&layout->header);
+    mica__free(layout->at);
+    *layout = (mica__safetensors_layout){0};
+}
+
+/* The parts of the file in their order. parts: [1 + n]. */
+static mica_status list_parts(const mica__safetensors_layout *layout, const mica__safetensors_item *items, size_t n,
+                              mica__str *parts, mica_error *err)
+{
+    size_t n_parts = 1, n_bytes;
+    parts[0] = mica__buf_str(&layout->header);
+    for (int turn = 0; turn <= 1; turn++) {
+        for (size_t i = 0; i < n; i++) {
+            MICA_TRY(item_bytes(&items[i], &n_bytes, err));
+            if (turn_of(n_bytes) == turn) parts[n_parts++] = (mica__str){items[i].data, n_bytes};
+        }
+    }
     return MICA_OK;
 }
 
 mica_status mica__safetensors_write(const char *path, const mica__safetensors_item *items, size_t n, mica_error *err)
 {
-    MICA_TRY(check_names(items, n, err));
-    mica__buf header = {0};
+    mica__safetensors_layout layout;
+    MICA_TRY(mica__safetensors_lay_out(&layout, items, n, NULL, err));
     mica__str *parts = mica__alloc(n + 1, sizeof *parts);
     mica_status status = parts ? MICA_OK : mica__fail_memory(err, n, "the tensor list");
-    if (status == MICA_OK) status = lay_out(items, n, &header, parts, err);
+    if (status == MICA_OK) status = list_parts(&layout, items, n, parts, err);
     if (status == MICA_OK) status = mica__file_write_parts(path, parts, n + 1, err);
     mica__free(parts);
-    mica__buf_release(&header);
+    mica__safetensors_layout_release(&layout);
     return status;
 }
