@@ -5,6 +5,7 @@
 #include "array.h"
 #include "chat.h"
 #include "chat_template.h"
+#include "checkpoint.h"
 #include "error.h"
 #include "generate.h"
 #include "memory.h"

@@ -56,6 +56,13 @@ MICA_API mica_status mica_tokenizer_encode_pair(const mica_tokenizer *t, const c
                                                 size_t n_b, unsigned flags, mica_ids *out, mica_ids *type_ids,
                                                 mica_error *err) MICA_NODISCARD;
 
+/* Ids that were encoded without special tokens (and perhaps cut) in the form of the post-processor: appends a, or the pair of a and b where b is
+ * not NULL, with its special tokens to *out; to *type_ids 0 or 1 for each, to *sources where it is from: 0 a, 1 b, -1 the
+ * post-processor. type_ids and sources may be NULL. */
+MICA_API mica_status mica_tokenizer_wrap(const mica_tokenizer *t, const int32_t *a, size_t n_a, const int32_t *b,
+                                         size_t n_b, mica_ids *out, mica_ids *type_ids, mica_ids *sources,
+                                         mica_error *err) MICA_NODISCARD;
+
 /* Appends the text of ids to *out. Unknown ids are skipped. */
 MICA_API mica_status mica_tokenizer_decode(const mica_tokenizer *t, const int32_t *ids, size_t n,
                                            bool skip_special_tokens, mica_text *out, mica_error *err) MICA_NODISCARD;
@@ -67,6 +74,19 @@ MICA_API int32_t mica_tokenizer_id(const mica_tokenizer *t, const char *token, s
 /* The token as it stands in the vocabulary; NULL for an id that has none. *n (may be NULL): bytes. Lives as long as t. */
 MICA_API const char *mica_tokenizer_token(const mica_tokenizer *t, int32_t id, size_t *n);
 MICA_API bool mica_tokenizer_is_special(const mica_tokenizer *t, int32_t id);
+/* Tokens of the model's own vocabulary, without added ones; and its type: "BPE", "Unigram", "WordPiece", "WordLevel". */
+MICA_API int32_t mica_tokenizer_vocab_size(const mica_tokenizer *t);
+MICA_API const char *mica_tokenizer_model_type(const mica_tokenizer *t);
+
+/* A token that is found in the text before the model sees it. */
+typedef struct mica_added_token {
+    const char *content; /* `n` bytes, NUL-terminated; lives as long as the tokenizer */
+    size_t n;
+    int32_t id;
+    bool single_word, lstrip, rstrip, normalized, special;
+} mica_added_token;
+/* The i-th added token; false at the end. */
+MICA_API bool mica_tokenizer_added_at(const mica_tokenizer *t, size_t i, mica_added_token *out);
 
 /* Special token by role: "bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token", or any other
  * *_token of tokenizer_config.json. Returns its text, NULL if unset; *id (may be NULL) -1 if it is not in the vocabulary. */

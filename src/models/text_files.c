@@ -6,6 +6,7 @@
  * chat_template.json. The weights of a folder are not looked at. */
 #include "formats/checkpoint.h"
 #include "text/chat_template.h"
+#include <mica/checkpoint.h>
 
 #include <dirent.h>
 #include <stdio.h>
@@ -158,6 +159,27 @@ static mica_status read_config(const text_source *s, mica__buf *out, mica_error 
     mica__buf_release(&special_text);
     mica__buf_release(&added_text);
     return status == MICA_OK ? mica__buf_status(out, err, "tokenizer_config.json") : status;
+}
+
+/* ---- texts as they are ------------------------------------------------------------------------------------------------- */
+
+mica_status mica_checkpoint_text(const char *path, const char *name, mica_text *out, mica_error *err)
+{
+    text_source s;
+    MICA_TRY(source_open(&s, path, err));
+    const size_t before = out->n;
+    mica__buf text = {.p = out->data, .n = before, .cap = out->capacity, .max = SIZE_MAX / 2};
+    bool config = strcmp(name, "tokenizer_config.json") == 0;
+    mica_status status = config ? read_config(&s, &text, err) : source_read(&s, name, &text, err);
+    if (status == MICA_OK && config && text.n == before) {
+        status = mica__fail(err, MICA_NOT_FOUND, "%s has no tokenizer_config.json", path);
+    }
+    source_close(&s);
+    mica__buf_append(&text, "", 0); /* NUL-terminated, also when it is empty */
+    if (status == MICA_OK) status = mica__buf_status(&text, err, name);
+    if (status != MICA_OK && text.p) text.p[text.n = before] = 0;
+    *out = (mica_text){text.p, text.n, text.cap};
+    return status;
 }
 
 /* ---- tokenizers ---------------------------------------------------------------------------------------------------------- */

@@ -160,19 +160,24 @@ mica_status mica__postprocess_parse(mica__postprocess *out, mica__arena *arena, 
     return mica__json_type(v) == MICA__JSON_NULL ? MICA_OK : parse(&c, at, v);
 }
 
-static mica_status append(mica_ids *out, mica_ids *types, const int32_t *ids, size_t n, int32_t type, mica_error *err)
+static mica_status append(mica_ids *out, const int32_t *ids, size_t n, mica_error *err)
 {
     if (out->capacity - out->n < n) MICA_TRY(mica__ids_grow(out, n, err));
     if (n) memcpy(out->data + out->n, ids, n * sizeof *ids);
     out->n += n;
-    if (!types) return MICA_OK;
-    if (types->capacity - types->n < n) MICA_TRY(mica__ids_grow(types, n, err));
-    for (size_t i = 0; i < n; i++) types->data[types->n++] = type;
+    return MICA_OK;
+}
+
+static mica_status repeat(mica_ids *out, int32_t value, size_t n, mica_error *err)
+{
+    if (!out) return MICA_OK;
+    if (out->capacity - out->n < n) MICA_TRY(mica__ids_grow(out, n, err));
+    for (size_t i = 0; i < n; i++) out->data[out->n++] = value;
     return MICA_OK;
 }
 
 mica_status mica__postprocess_run(const mica__postprocess *p, const mica_ids *a, const mica_ids *b, bool add_special,
-                                  mica_ids *out, mica_ids *types, mica_error *err)
+                                  mica_ids *out, mica_ids *types, mica_ids *sources, mica_error *err)
 {
     static const mica__template_item plain[] = {{MICA__ITEM_A, 0, NULL, 0}, {MICA__ITEM_B, 1, NULL, 0}};
     const mica__template *t = b ? &p->pair : &p->single;
@@ -180,12 +185,14 @@ mica_status mica__postprocess_run(const mica__postprocess *p, const mica_ids *a,
     size_t n = p->present ? t->n : b ? 2 : 1;
     for (size_t i = 0; i < n; i++) {
         const mica__template_item *item = &items[i];
+        const bool fixed = item->kind == MICA__ITEM_IDS;
         const mica_ids *text = item->kind == MICA__ITEM_A ? a : b;
-        if (item->kind == MICA__ITEM_IDS) {
-            if (add_special) MICA_TRY(append(out, types, item->ids, item->n_ids, item->type_id, err));
-        } else {
-            MICA_TRY(append(out, types, text->data, text->n, item->type_id, err));
-        }
+        const int32_t *ids = fixed ? item->ids : text->data;
+        const size_t n_ids = fixed ? item->n_ids : text->n;
+        if (fixed && !add_special) continue;
+        MICA_TRY(append(out, ids, n_ids, err));
+        MICA_TRY(repeat(types, item->type_id, n_ids, err));
+        MICA_TRY(repeat(sources, fixed ? -1 : item->kind == MICA__ITEM_B, n_ids, err));
     }
     return MICA_OK;
 }

@@ -27,8 +27,9 @@ typedef struct mica__postprocess {
 mica_status mica__postprocess_parse(mica__postprocess *out, mica__arena *arena, const mica__at *at, mica__jval v,
                                     mica_error *err);
 
-/* Appends a (and b, if it is not NULL) in its template to *out; the type of each id to *types, which may be NULL. */
+/* Appends a (and b, if it is not NULL) in its template to *out; the type of each id to *types, and where it is from (0: a, 1: b, -1: the
+ * template) to *sources, which may be NULL. */
 mica_status mica__postprocess_run(const mica__postprocess *p, const mica_ids *a, const mica_ids *b, bool add_special,
-                                  mica_ids *out, mica_ids *types, mica_error *err);
+                                  mica_ids *out, mica_ids *types, mica_ids *sources, mica_error *err);
 
 #endif

@@ -111,7 +111,7 @@ mica_status mica_tokenizer_encode(const mica_tokenizer *t, const char *text, siz
         mica_ids ids = {0};
         status = encode_text(t, s, flags, &ids, err);
         if (status == MICA_OK)
-            status = mica__postprocess_run(&t->post, &ids, NULL, flags & MICA_ADD_SPECIAL_TOKENS, out, NULL, err);
+            status = mica__postprocess_run(&t->post, &ids, NULL, flags & MICA_ADD_SPECIAL_TOKENS, out, NULL, NULL, err);
         mica_ids_release(&ids);
     }
     if (status != MICA_OK) out->n = before;
@@ -126,7 +126,8 @@ mica_status mica_tokenizer_encode_pair(const mica_tokenizer *t, const char *a, s
     mica_status status = encode_text(t, (mica__str){a ? a : "", n_a}, flags, &ids_a, err);
     if (status == MICA_OK) status = encode_text(t, (mica__str){b ? b : "", n_b}, flags, &ids_b, err);
     if (status == MICA_OK)
-        status = mica__postprocess_run(&t->post, &ids_a, &ids_b, flags & MICA_ADD_SPECIAL_TOKENS, out, type_ids, err);
+        status =
+            mica__postprocess_run(&t->post, &ids_a, &ids_b, flags & MICA_ADD_SPECIAL_TOKENS, out, type_ids, NULL, err);
     mica_ids_release(&ids_a);
     mica_ids_release(&ids_b);
     if (status != MICA_OK) {
@@ -134,6 +135,14 @@ mica_status mica_tokenizer_encode_pair(const mica_tokenizer *t, const char *a, s
         if (type_ids) type_ids->n = before_types;
     }
     return status;
+}
+
+mica_status mica_tokenizer_wrap(const mica_tokenizer *t, const int32_t *a, size_t n_a, const int32_t *b, size_t n_b,
+                                mica_ids *out, mica_ids *type_ids, mica_ids *sources, mica_error *err)
+{
+    /* Only read: the lists stand for memory of the caller. */
+    const mica_ids first = {(int32_t *)(uintptr_t)a, n_a, n_a}, second = {(int32_t *)(uintptr_t)b, n_b, n_b};
+    return mica__postprocess_run(&t->post, &first, b ? &second : NULL, true, out, type_ids, sources, err);
 }
 
 /* ---- look-ups ---- */
@@ -163,6 +172,26 @@ bool mica_tokenizer_is_special(const mica_tokenizer *t, int32_t id)
 {
     const mica__added_token *added = mica__added_by_id(&t->added, id);
     return added && added->special;
+}
+
+int32_t mica_tokenizer_vocab_size(const mica_tokenizer *t) { return t->model.vocab.n_tokens; }
+const char *mica_tokenizer_model_type(const mica_tokenizer *t) { return t->model.kind->type; }
+
+bool mica_tokenizer_added_at(const mica_tokenizer *t, size_t i, mica_added_token *out)
+{
+    if (i >= t->added.n) return false;
+    const mica__added_token *a = &t->added.tokens[i];
+    *out = (mica_added_token){
+        .content = a->content.p,
+        .n = a->content.n,
+        .id = a->id,
+        .single_word = a->single_word,
+        .lstrip = a->lstrip,
+        .rstrip = a->rstrip,
+        .normalized = a->normalized,
+        .special = a->special,
+    };
+    return true;
 }
 
 const char *mica_tokenizer_special(const mica_tokenizer *t, const char *role, int32_t *id)

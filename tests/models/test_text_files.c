@@ -12,6 +12,7 @@
 #include "formats/formats_test.h"
 #include "formats/gguf_build.h"
 #include <mica/chat_template.h>
+#include <mica/checkpoint.h>
 
 #include <sys/stat.h>
 
@@ -45,6 +46,28 @@ static void assert_ids(const mica_tokenizer *t, const char *text, unsigned flags
         fail_msg("expected %zu other ids", n);
     }
     mica_ids_release(&ids);
+}
+
+static void checkpoint_texts(void **state)
+{
+    (void)state;
+    char *dir = temp_dir();
+    mica_error err;
+    mica_text text = {0};
+    write_text(dir, "config.json", "{\"model_type\": \"llama\"}");
+    assert_int_equal(mica_checkpoint_text(dir, "config.json", &text, &err), MICA_OK);
+    assert_string_equal(text.data, "{\"model_type\": \"llama\"}");
+    /* Nothing found: what was there stays. */
+    assert_int_equal(mica_checkpoint_text(dir, "generation_config.json", &text, &err), MICA_NOT_FOUND);
+    assert_int_equal(mica_checkpoint_text(dir, "tokenizer_config.json", &text, &err), MICA_NOT_FOUND);
+    assert_string_equal(text.data, "{\"model_type\": \"llama\"}");
+    mica_text_release(&text);
+    write_text(dir, "tokenizer_config.json", "{}");
+    write_text(dir, "special_tokens_map.json", "{\"bos_token\": \"<s>\"}");
+    assert_int_equal(mica_checkpoint_text(dir, "tokenizer_config.json", &text, &err), MICA_OK);
+    assert_non_null(strstr(text.data, "<s>"));
+    mica_text_release(&text);
+    temp_dir_remove(dir);
 }
 
 static void tokenizer_folder(void **state)
@@ -422,9 +445,9 @@ static void reference_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokenizer_folder),   cmocka_unit_test(template_order), cmocka_unit_test(bad_templates),
-        cmocka_unit_test(every_pretokenizer), cmocka_unit_test(sentencepiece),  cmocka_unit_test(short_of_memory),
-        cmocka_unit_test(reference_rows),     cmocka_unit_test(absent_merges),
+        cmocka_unit_test(checkpoint_texts), cmocka_unit_test(tokenizer_folder),   cmocka_unit_test(template_order),
+        cmocka_unit_test(bad_templates),    cmocka_unit_test(every_pretokenizer), cmocka_unit_test(sentencepiece),
+        cmocka_unit_test(short_of_memory),  cmocka_unit_test(reference_rows),     cmocka_unit_test(absent_merges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

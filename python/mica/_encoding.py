@@ -1,0 +1,163 @@
+"""What a tokenizer gives back: BatchEncoding, a dictionary with attributes, and AddedToken."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from . import _tensors
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token that is found in the text before the model sees it."""
+
+    content: str = ""
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: Optional[bool] = None
+    special: bool = False
+
+    def __post_init__(self) -> None:
+        if self.normalized is None:
+            object.__setattr__(self, "normalized", not self.special)
+
+    def __str__(self) -> str:
+        return self.content
+
+
+class Encoding:
+    """One encoded text, or pair of texts, in full. `sources`: 0 or 1 for tokens of the first or second text, -1 for others."""
+
+    def __init__(self, tokenizer: Any, ids: list[int], type_ids: list[int], mask: list[int], sources: list[int]):
+        self._tokenizer = tokenizer
+        self.ids = ids
+        self.type_ids = type_ids
+        self.attention_mask = mask
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pad(self, n: int, pad_id: int, left: bool) -> None:
+        """Adds n tokens of padding."""
+        for name, value in (("ids", pad_id), ("type_ids", 0), ("attention_mask", 0), ("_sources", -1)):
+            old = getattr(self, name)
+            setattr(self, name, [value] * n + old if left else old + [value] * n)
+
+    @property
+    def tokens(self) -> list[str]:
+        return self._tokenizer.convert_ids_to_tokens(self.ids)
+
+    @property
+    def sequence_ids(self) -> list[Optional[int]]:
+        return [None if s < 0 else s for s in self._sources]
+
+    @property
+    def special_tokens_mask(self) -> list[int]:
+        return [int(s < 0) for s in self._sources]
+
+
+class BatchEncoding(UserDict):
+    """The fields of encoded texts ("input_ids", "attention_mask" ...): a dictionary whose entries are attributes, too."""
+
+    def __init__(
+        self,
+        data: Optional[dict[str, Any]] = None,
+        encoding: Any = None,
+        tensor_type: Any = None,
+        prepend_batch_axis: bool = False,
+        n_sequences: Optional[int] = None,
+    ):
+        super().__init__(data)
+        if encoding is not None and not isinstance(encoding, (list, tuple)):
+            encoding = [encoding]
+        self._encodings = encoding
+        self._n_sequences = n_sequences
+        self.convert_to_tensors(tensor_type, prepend_batch_axis)
+
+    def __getattr__(self, name: str) -> Any:
+        data = self.__dict__.get("data")
+        if data is None or name not in data:
+            raise AttributeError(name)
+        return data[name]
+
+    def __getitem__(self, item: Any) -> Any:
+        if isinstance(item, str):
+            return self.data[item]
+        if isinstance(item, slice):
+            return {key: value[item] for key, value in self.data.items()}
+        return self._need_encodings()[item]
+
+    def keys(self) -> Any:
+        return self.data.keys()
+
+    def values(self) -> Any:
+        return self.data.values()
+
+    def items(self) -> Any:
+        return self.data.items()
+
+    # ---- tensors ----
+
+    def convert_to_tensors(self, tensor_type: Any = None, prepend_batch_axis: bool = False) -> "BatchEncoding":
+        """Turns every field into tensors of the kind ("pt", "np"); None leaves them."""
+        kind = _tensors.framework(tensor_type)
+        if kind is None:
+            return self
+        for key, value in self.data.items():
+            if _tensors.kind_of(value) == kind:
+                continue
+            rows = [value] if prepend_batch_axis else value
+            try:
+                self.data[key] = _tensors.make(rows, kind)
+            except ValueError as e:
+                raise ValueError(
+                    f"the rows of {key} have different lengths, so there is no tensor of them: ask for padding=True "
+                    "and truncation=True"
+                ) from e
+        return self
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> "BatchEncoding":
+        """Moves torch tensors to a device, in place. Other values stay: mica's models take them wherever they are."""
+        if str(device) == "mlx":
+            return self
+        for key, value in self.data.items():
+            if _tensors.kind_of(value) == "pt":
+                self.data[key] = value.to(device, non_blocking=non_blocking)
+        return self
+
+    # ---- what the fields leave out ----
+
+    @property
+    def is_fast(self) -> bool:
+        return self._encodings is not None
+
+    @property
+    def encodings(self) -> Optional[list[Encoding]]:
+        return self._encodings
+
+    @property
+    def n_sequences(self) -> Optional[int]:
+        return self._n_sequences
+
+    def _need_encodings(self) -> list[Encoding]:
+        if self._encodings is None:
+            raise KeyError("only an encoding that came from a tokenizer is indexed by number")
+        return self._encodings
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
+        return self._need_encodings()[batch_index].tokens
+
+    def sequence_ids(self, batch_index: int = 0) -> list[Optional[int]]:
+        return self._need_encodings()[batch_index].sequence_ids
+
+    @staticmethod
+    def _two(first: int, second: Optional[int]) -> tuple[int, int]:
+        return (0, first) if second is None else (first, second)
+
+    def token_to_sequence(self, batch_or_token_index: int, token_index: Optional[int] = None) -> Optional[int]:
+        batch, token = self._two(batch_or_token_index, token_index)
+        return self._need_encodings()[batch].sequence_ids[token]

@@ -1,0 +1,402 @@
+"""The shared library: where it is, its functions, its errors.
+
+Everything that crosses the border to C is declared here, once, in the words of the headers. ctypes lets go of the interpreter
+lock while a C function runs and takes it back for a callback, so several Python threads may be inside the library at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from ctypes import (
+    CFUNCTYPE,
+    POINTER,
+    Structure,
+    byref,
+    c_bool,
+    c_char,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint,
+    c_uint64,
+    c_void_p,
+)
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+# ---- errors -----------------------------------------------------------------------------------------------------------
+
+
+class MicaError(Exception):
+    """What the library reports. `status` is the name of the status in the C headers ("DATA", "NOT_FOUND" ...)."""
+
+    status = "UNKNOWN"
+
+
+class InvalidError(MicaError, ValueError):
+    status = "INVALID"
+
+
+class DataError(MicaError, ValueError):
+    status = "DATA"
+
+
+class UnsupportedError(MicaError, ValueError, NotImplementedError):
+    status = "UNSUPPORTED"
+
+
+class NotFoundError(MicaError, FileNotFoundError):
+    status = "NOT_FOUND"
+
+
+class UnavailableError(MicaError, ConnectionError):
+    status = "UNAVAILABLE"
+
+
+class InternalError(MicaError, RuntimeError):
+    status = "INTERNAL"
+
+
+class OutOfMemoryError(MicaError, MemoryError):
+    status = "MEMORY"
+
+
+class SystemLimitError(MicaError, OSError):
+    status = "SYSTEM"
+
+
+class CannotCreateError(MicaError, OSError):
+    status = "CANNOT_CREATE"
+
+
+class IoError(MicaError, OSError):
+    status = "IO"
+
+
+class BusyError(MicaError, RuntimeError):
+    status = "BUSY"
+
+
+class AccessError(MicaError, PermissionError):
+    status = "ACCESS"
+
+
+class CancelledError(MicaError, RuntimeError):
+    status = "CANCELLED"
+
+
+class LimitError(MicaError, ValueError):
+    status = "LIMIT"
+
+
+_ERRORS = {
+    -1: InvalidError,
+    -2: DataError,
+    -3: UnsupportedError,
+    -4: NotFoundError,
+    -5: UnavailableError,
+    -6: InternalError,
+    -7: OutOfMemoryError,
+    -8: SystemLimitError,
+    -9: CannotCreateError,
+    -10: IoError,
+    -11: BusyError,
+    -12: AccessError,
+    -13: CancelledError,
+    -14: LimitError,
+}
+CANCELLED = -13
+
+# ---- structures -------------------------------------------------------------------------------------------------------
+
+
+class ErrorInfo(Structure):
+    _fields_ = [("status", c_int), ("message", c_char * 508)]
+
+
+class Ids(Structure):
+    _fields_ = [("data", POINTER(c_int32)), ("n", c_size_t), ("capacity", c_size_t)]
+
+
+class Text(Structure):
+    _fields_ = [("data", c_void_p), ("n", c_size_t), ("capacity", c_size_t)]
+
+
+class AddedTokenInfo(Structure):
+    _fields_ = [
+        ("content", c_void_p),
+        ("n", c_size_t),
+        ("id", c_int32),
+        ("single_word", c_bool),
+        ("lstrip", c_bool),
+        ("rstrip", c_bool),
+        ("normalized", c_bool),
+        ("special", c_bool),
+    ]
+
+
+REPORT = CFUNCTYPE(c_bool, c_void_p, c_char_p, c_uint64, c_uint64)
+NOTICE = CFUNCTYPE(None, c_void_p, c_char_p)
+
+
+class Progress(Structure):
+    _fields_ = [("report", REPORT), ("context", c_void_p)]
+
+
+class Notices(Structure):
+    _fields_ = [("notice", NOTICE), ("context", c_void_p)]
+
+
+class ModelOptions(Structure):
+    _fields_ = [
+        ("device", c_void_p),
+        ("n_threads", c_int),
+        ("dtype", c_char_p),
+        ("precision", c_int),
+        ("max_rows", c_int),
+        ("with_tokenizer", c_bool),
+        ("config_only", c_bool),
+        ("progress", Progress),
+        ("notices", Notices),
+    ]
+
+
+class ModelInfo(Structure):
+    _fields_ = [
+        ("model_type", c_char_p),
+        ("architecture", c_char_p),
+        ("format", c_char_p),
+        ("weights", c_char_p),
+        ("n_parameters", c_uint64),
+        ("weight_bytes", c_uint64),
+        ("file_bytes", c_uint64),
+        ("read_bytes", c_uint64),
+        ("cache_bytes_per_token", c_uint64),
+        ("context", c_int64),
+        ("n_layers", c_int),
+        ("n_heads", c_int),
+        ("n_kv_heads", c_int),
+        ("head_dim", c_int),
+        ("hidden_size", c_int64),
+        ("intermediate_size", c_int64),
+        ("vocab_size", c_int64),
+        ("tied", c_bool),
+        ("has_tokenizer", c_bool),
+        ("has_chat_template", c_bool),
+        ("eos_token_ids", POINTER(c_int32)),
+        ("n_eos_token_ids", c_int),
+        ("bos_token_id", c_int32),
+        ("pad_token_id", c_int32),
+    ]
+
+
+class ChatTemplateOptions(Structure):
+    _fields_ = [("name", c_char_p), ("now", c_char_p), ("max_steps", c_uint64), ("max_bytes", c_size_t)]
+
+
+class Setting(Structure):
+    _fields_ = [
+        ("name", c_char_p),
+        ("kind", c_int),
+        ("library_default", c_char_p),
+        ("help", c_char_p),
+        ("has_effect", c_bool),
+        ("refused", c_bool),
+    ]
+
+
+class SessionOptions(Structure):
+    _fields_ = [("max_context", c_int64), ("seed", c_uint64)]
+
+
+class GenerateResult(Structure):
+    _fields_ = [
+        ("ids", Ids),
+        ("reason", c_int),
+        ("n_prompt", c_int64),
+        ("prompt_seconds", c_double),
+        ("decode_seconds", c_double),
+    ]
+
+
+ON_TOKEN = CFUNCTYPE(c_int, c_void_p, c_int32, c_void_p, c_size_t, POINTER(c_float))
+
+# ---- functions --------------------------------------------------------------------------------------------------------
+
+_IDS = POINTER(c_int32)
+_ERR = POINTER(ErrorInfo)
+# name: (result, arguments). A function whose last argument is _ERR returns a status and is called through `call`.
+_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "mica_version": (c_char_p, []),
+    "mica_ids_release": (None, [POINTER(Ids)]),
+    "mica_text_release": (None, [POINTER(Text)]),
+    "mica_checkpoint_text": (c_int, [c_char_p, c_char_p, POINTER(Text), _ERR]),
+    "mica_tokenizer_load": (c_int, [POINTER(c_void_p), c_char_p, _ERR]),
+    "mica_tokenizer_create": (c_int, [POINTER(c_void_p), c_char_p, c_size_t, c_char_p, c_size_t, _ERR]),
+    "mica_tokenizer_free": (None, [c_void_p]),
+    "mica_tokenizer_encode": (c_int, [c_void_p, c_char_p, c_size_t, c_uint, POINTER(Ids), _ERR]),
+    "mica_tokenizer_wrap": (
+        c_int,
+        [c_void_p, _IDS, c_size_t, _IDS, c_size_t, POINTER(Ids), POINTER(Ids), POINTER(Ids), _ERR],
+    ),
+    "mica_tokenizer_decode": (c_int, [c_void_p, _IDS, c_size_t, c_bool, POINTER(Text), _ERR]),
+    "mica_tokenizer_size": (c_int32, [c_void_p]),
+    "mica_tokenizer_id": (c_int32, [c_void_p, c_char_p, c_size_t]),
+    "mica_tokenizer_token": (c_void_p, [c_void_p, c_int32, POINTER(c_size_t)]),
+    "mica_tokenizer_is_special": (c_bool, [c_void_p, c_int32]),
+    "mica_tokenizer_vocab_size": (c_int32, [c_void_p]),
+    "mica_tokenizer_model_type": (c_char_p, [c_void_p]),
+    "mica_tokenizer_added_at": (c_bool, [c_void_p, c_size_t, POINTER(AddedTokenInfo)]),
+    "mica_tokenizer_special_at": (c_char_p, [c_void_p, c_size_t, POINTER(c_char_p)]),
+    "mica_chat_template_load": (c_int, [POINTER(c_void_p), c_char_p, _ERR]),
+    "mica_chat_template_create": (c_int, [POINTER(c_void_p), c_char_p, c_size_t, c_char_p, _ERR]),
+    "mica_chat_template_free": (None, [c_void_p]),
+    "mica_chat_template_render": (
+        c_int,
+        [c_void_p, c_char_p, c_size_t, POINTER(ChatTemplateOptions), POINTER(Text), _ERR],
+    ),
+    "mica_model_load": (c_int, [POINTER(c_void_p), c_char_p, POINTER(ModelOptions), _ERR]),
+    "mica_model_free": (None, [c_void_p]),
+    "mica_model_get_info": (POINTER(ModelInfo), [c_void_p]),
+    "mica_generation_config_create": (c_int, [POINTER(c_void_p), c_void_p, _ERR]),
+    "mica_generation_config_free": (None, [c_void_p]),
+    "mica_generation_config_update": (c_int, [c_void_p, c_char_p, c_size_t, _ERR]),
+    "mica_setting_at": (POINTER(Setting), [c_size_t]),
+    "mica_session_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(SessionOptions), _ERR]),
+    "mica_session_free": (None, [c_void_p]),
+    "mica_session_length": (c_int64, [c_void_p]),
+    "mica_session_truncate": (c_int, [c_void_p, c_int64, _ERR]),
+    "mica_session_forward": (c_int, [c_void_p, _IDS, c_size_t, c_bool, c_void_p, _ERR]),
+    "mica_session_cancel": (None, [c_void_p]),
+    "mica_generate": (
+        c_int,
+        [c_void_p, _IDS, c_size_t, c_void_p, ON_TOKEN, c_void_p, POINTER(GenerateResult), _ERR],
+    ),
+}
+
+
+def _candidates() -> list[str]:
+    """Where the library may be, best first: named by MICA_LIBRARY, inside the package, wherever the loader looks."""
+    named = os.environ.get("MICA_LIBRARY")
+    if named:
+        return [named]
+    suffix = {"darwin": "dylib", "win32": "dll"}.get(sys.platform, "so")
+    inside = Path(__file__).parent / "lib" / f"libmica.{suffix}"
+    return [str(inside)] if inside.exists() else [f"libmica.{suffix}.0", f"libmica.{suffix}"]
+
+
+def _load() -> ctypes.CDLL:
+    reasons = []
+    for path in _candidates():
+        try:
+            library = ctypes.CDLL(path)
+            break
+        except OSError as e:
+            reasons.append(str(e))
+    else:
+        raise ImportError("mica's shared library was not found: " + "; ".join(reasons))
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    return library
+
+
+C = _load()
+
+# ---- calling ----------------------------------------------------------------------------------------------------------
+
+
+def raise_status(status: int, message: str) -> None:
+    """Raises what a status stands for."""
+    raise _ERRORS.get(status, MicaError)(message)
+
+
+def call(function: Callable[..., int], *args: Any) -> None:
+    """Calls a function that takes a mica_error last; raises what it reports."""
+    err = ErrorInfo()
+    status = function(*args, byref(err))
+    if status:
+        raise_status(status, err.message.decode("utf-8", "replace"))
+
+
+def ids_array(ids: Any) -> Any:
+    """A C array of a list of token ids."""
+    try:
+        return (c_int32 * len(ids))(*ids)
+    except TypeError:
+        raise ValueError(f"token ids have to be whole numbers, found {ids!r}"[:300]) from None
+
+
+def take_ids(ids: Ids) -> list[int]:
+    """The list that the library made, as Python's; it is released."""
+    values = ids.data[: ids.n] if ids.n else []
+    C.mica_ids_release(byref(ids))
+    return values
+
+
+def take_text(text: Text) -> str:
+    """The string that the library made, as Python's; it is released."""
+    value = ctypes.string_at(text.data, text.n).decode("utf-8", "replace") if text.n else ""
+    C.mica_text_release(byref(text))
+    return value
+
+
+def utf8(text: str) -> bytes:
+    """A lone surrogate, which no UTF-8 can say, becomes a question mark."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def checkpoint_text(path: str, name: str) -> Optional[str]:
+    """A text of a checkpoint ("config.json"), None if it has none."""
+    out = Text()
+    try:
+        call(C.mica_checkpoint_text, os.fsencode(path), name.encode(), byref(out))
+    except NotFoundError:
+        C.mica_text_release(byref(out))
+        return None
+    return take_text(out)
+
+
+class Handle:
+    """Owns one C object: frees it when the last Python reference is gone.
+
+    A forked child does not free what its parent made, and may not use it: threads of the library live in the parent only."""
+
+    __slots__ = ("pointer", "_free", "_pid", "__weakref__")
+
+    def __init__(self, pointer: c_void_p, free: Callable[[Any], None]):
+        self.pointer: Optional[c_void_p] = pointer
+        self._free = free
+        self._pid = os.getpid()
+
+    @property
+    def value(self) -> c_void_p:
+        if self._pid != os.getpid():
+            raise RuntimeError(
+                "this model was loaded before the process was forked, and its threads did not come along; load it in the "
+                'child, or start children with multiprocessing.set_start_method("spawn")'
+            )
+        if self.pointer is None:
+            raise ValueError("this object has been closed")
+        return self.pointer
+
+    def close(self) -> None:
+        pointer, self.pointer = self.pointer, None
+        if pointer is not None and self._pid == os.getpid():
+            self._free(pointer)
+
+    def __del__(self) -> None:
+        try:
+            self.close()
+        except (AttributeError, TypeError):  # half-made, or the interpreter is shutting down
+            pass
