@@ -31,3 +31,8 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mica.pc DESTINATION ${CMAKE_INSTALL_LI
 install(DIRECTORY include/mica DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES README.md LICENSE docs/ARCHITECTURE.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/manual DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
+
+# Inside a Python package (pip install .): only the library, under the one name that the package looks for.
+if(SKBUILD)
+  install(FILES $<TARGET_FILE:mica_shared> DESTINATION mica/lib RENAME libmica${CMAKE_SHARED_LIBRARY_SUFFIX} COMPONENT python)
+endif()

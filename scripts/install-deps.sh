@@ -29,8 +29,13 @@ test_group() {
     need g++ program c++
     need libcmocka-dev library cmocka
     need python3 program python3
+    need python3-numpy python_module numpy
+    need python3-pytest python_module pytest
+    need mypy python_module mypy
     need xz-utils program xz
 }
+# In the interpreter that is found first, or in Debian's own.
+python_module() { python3 -c "import $1" || /usr/bin/python3 -c "import $1"; }
 demo_group() {
     need python3 program python3
     need python3-pip python3 -m pip --version

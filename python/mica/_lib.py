@@ -7,6 +7,7 @@ lock while a C function runs and takes it back for a callback, so several Python
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 from ctypes import (
@@ -164,6 +165,7 @@ class ModelOptions(Structure):
         ("config_only", c_bool),
         ("progress", Progress),
         ("notices", Notices),
+        ("random_weights", c_char_p),
     ]
 
 
@@ -215,17 +217,135 @@ class SessionOptions(Structure):
     _fields_ = [("max_context", c_int64), ("seed", c_uint64)]
 
 
-class GenerateResult(Structure):
+class BatchStep(Structure):
     _fields_ = [
-        ("ids", Ids),
-        ("reason", c_int),
+        ("step", c_size_t),
+        ("n_rows", c_size_t),
+        ("vocab", c_size_t),
+        ("stride", c_size_t),
+        ("ids", c_void_p),
+        ("lengths", POINTER(c_size_t)),
+        ("scores", c_void_p),
+    ]
+
+
+PROCESS = CFUNCTYPE(c_int, c_void_p, POINTER(BatchStep))
+STOP = CFUNCTYPE(c_int, c_void_p, POINTER(BatchStep), POINTER(c_bool))
+ALLOW = CFUNCTYPE(c_int, c_void_p, c_size_t, POINTER(c_int32), c_size_t, POINTER(c_void_p), POINTER(c_size_t))
+TOKENS = CFUNCTYPE(c_int, c_void_p, POINTER(c_int32), c_size_t)
+ON_TOKEN = CFUNCTYPE(c_int, c_void_p, c_int32, c_void_p, c_size_t, POINTER(c_float))
+
+
+class BatchCallbacks(Structure):
+    _fields_ = [
+        ("context", c_void_p),
+        ("process", PROCESS),
+        ("stop", STOP),
+        ("allow", ALLOW),
+        ("tokens", TOKENS),
+        ("token", ON_TOKEN),
+        ("token_context", c_void_p),
+    ]
+
+
+class BatchRequest(Structure):
+    _fields_ = [
+        ("ids", POINTER(c_int32)),
+        ("mask", c_char_p),
+        ("lengths", POINTER(c_size_t)),
+        ("n_prompts", c_size_t),
+        ("width", c_size_t),
+        ("config", c_void_p),
+        ("negative_ids", POINTER(c_int32)),
+        ("negative_mask", c_char_p),
+        ("negative_width", c_size_t),
+        ("assistant", c_void_p),
+        ("want_scores", c_bool),
+        ("want_logits", c_bool),
+        ("callbacks", BatchCallbacks),
+    ]
+
+
+class BatchResult(Structure):
+    _fields_ = [
+        ("n_sequences", c_size_t),
+        ("n_new", c_size_t),
+        ("ids", c_void_p),
+        ("lengths", POINTER(c_size_t)),
+        ("reasons", POINTER(c_int)),
+        ("sequences_scores", c_void_p),
+        ("beam_indices", c_void_p),
+        ("n_steps", c_size_t),
+        ("n_rows", c_size_t),
+        ("vocab", c_size_t),
+        ("scores", c_void_p),
+        ("logits", c_void_p),
         ("n_prompt", c_int64),
+        ("n_guessed", c_int64),
+        ("n_accepted", c_int64),
         ("prompt_seconds", c_double),
         ("decode_seconds", c_double),
     ]
 
 
-ON_TOKEN = CFUNCTYPE(c_int, c_void_p, c_int32, c_void_p, c_size_t, POINTER(c_float))
+class HubOptions(Structure):
+    _fields_ = [
+        ("revision", c_char_p),
+        ("subfolder", c_char_p),
+        ("files", c_int),
+        ("include", POINTER(c_char_p)),
+        ("n_include", c_size_t),
+        ("exclude", POINTER(c_char_p)),
+        ("n_exclude", c_size_t),
+        ("local_only", c_bool),
+        ("force", c_bool),
+        ("cache_dir", c_char_p),
+        ("endpoint", c_char_p),
+        ("token", c_char_p),
+        ("n_connections", c_int),
+        ("progress", Progress),
+        ("notices", Notices),
+    ]
+
+
+class HubSnapshot(Structure):
+    _fields_ = [
+        ("path", c_char_p),
+        ("commit", c_char * 41),
+        ("n_files", c_uint64),
+        ("bytes", c_uint64),
+        ("fetched_bytes", c_uint64),
+    ]
+
+
+class HubUploadOptions(Structure):
+    _fields_ = [
+        ("revision", c_char_p),
+        ("message", c_char_p),
+        ("description", c_char_p),
+        ("is_private", c_bool),
+        ("pull_request", c_bool),
+        ("include", POINTER(c_char_p)),
+        ("n_include", c_size_t),
+        ("exclude", POINTER(c_char_p)),
+        ("n_exclude", c_size_t),
+        ("endpoint", c_char_p),
+        ("token", c_char_p),
+        ("n_connections", c_int),
+        ("progress", Progress),
+        ("notices", Notices),
+    ]
+
+
+class HubCommit(Structure):
+    _fields_ = [
+        ("url", c_char_p),
+        ("pull_request_url", c_char_p),
+        ("commit", c_char * 41),
+        ("n_files", c_uint64),
+        ("sent_bytes", c_uint64),
+    ]
+
 
 # ---- functions --------------------------------------------------------------------------------------------------------
 
@@ -273,11 +393,17 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mica_session_length": (c_int64, [c_void_p]),
     "mica_session_truncate": (c_int, [c_void_p, c_int64, _ERR]),
     "mica_session_forward": (c_int, [c_void_p, _IDS, c_size_t, c_bool, c_void_p, _ERR]),
-    "mica_session_cancel": (None, [c_void_p]),
-    "mica_generate": (
-        c_int,
-        [c_void_p, _IDS, c_size_t, c_void_p, ON_TOKEN, c_void_p, POINTER(GenerateResult), _ERR],
-    ),
+    "mica_batch_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(SessionOptions), _ERR]),
+    "mica_batch_free": (None, [c_void_p]),
+    "mica_batch_cancel": (None, [c_void_p]),
+    "mica_batch_generate": (c_int, [c_void_p, POINTER(BatchRequest), POINTER(BatchResult), _ERR]),
+    "mica_batch_result_release": (None, [POINTER(BatchResult)]),
+    "mica_batch_forward": (c_int, [c_void_p, _IDS, c_char_p, c_size_t, c_size_t, c_void_p, _ERR]),
+    "mica_hub_is_id": (c_bool, [c_char_p]),
+    "mica_hub_resolve": (c_int, [POINTER(HubSnapshot), c_char_p, POINTER(HubOptions), _ERR]),
+    "mica_hub_snapshot_release": (None, [POINTER(HubSnapshot)]),
+    "mica_hub_upload": (c_int, [POINTER(HubCommit), c_char_p, c_char_p, POINTER(HubUploadOptions), _ERR]),
+    "mica_hub_commit_release": (None, [POINTER(HubCommit)]),
 }
 
 
@@ -302,7 +428,9 @@ def _load() -> ctypes.CDLL:
     else:
         raise ImportError("mica's shared library was not found: " + "; ".join(reasons))
     for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(library, name)
+        function = getattr(library, name, None)
+        if function is None:  # an older library: whoever calls it will be told
+            continue
         function.restype = result
         function.argtypes = arguments
     return library
@@ -365,6 +493,16 @@ def checkpoint_text(path: str, name: str) -> Optional[str]:
         C.mica_text_release(byref(out))
         return None
     return take_text(out)
+
+
+@NOTICE
+def _log_notice(_context: Any, message: bytes) -> None:
+    logging.getLogger("mica").warning("%s", message.decode("utf-8", "replace"))
+
+
+def notices() -> Notices:
+    """Notices of the library go to the logger "mica"."""
+    return Notices(_log_notice, None)
 
 
 class Handle:

@@ -1,0 +1,230 @@
+"""One call of the batch engine: a request made of plain values, callbacks, and the result taken out of C's memory.
+
+Memory is only moved here. Callbacks run on the thread that generates; an exception in one ends the generation and is raised
+when the C function has returned, so nothing is lost on the way through C.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import byref, c_int32, c_size_t
+from typing import Any, Callable, Optional
+
+from . import _lib, _tensors
+from ._lib import C
+
+STOP_REASONS = ("length", "eos", "stop_string", "callback", "time")
+
+
+class Callbacks:
+    """The callables of one generation. Any may be None; `kind` says what their arrays are: "np" or "pt"."""
+
+    def __init__(
+        self,
+        kind: str,
+        process: Optional[Callable[[Any, Any], Any]] = None,
+        stop: Optional[Callable[[Any, Any], list[bool]]] = None,
+        allow: Optional[Callable[[int, Any], list[int]]] = None,
+        tokens: Optional[Callable[[Any], None]] = None,
+        beams: bool = False,
+    ):
+        self.kind = kind
+        self.process, self.stop, self.allow, self.tokens = process, stop, allow, tokens
+        self.failure: Optional[BaseException] = None
+        self._allowed: Any = None
+        self._scores_kept: Any = None
+        # Something is called for every token in any case: it lets the interpreter see signals (Ctrl-C).
+        self.c = _lib.BatchCallbacks()
+        if process:
+            self.c.process = _lib.PROCESS(self._guarded(self._on_process))
+        if stop or beams:
+            self.c.stop = _lib.STOP(self._guarded(self._on_stop))
+        if allow:
+            self.c.allow = _lib.ALLOW(self._guarded(self._on_allow))
+        if not beams:
+            self.c.tokens = _lib.TOKENS(self._guarded(self._on_tokens))
+
+    def _guarded(self, function: Callable[..., None]) -> Callable[..., int]:
+        def run(_context: Any, *args: Any) -> int:
+            try:
+                function(*args)
+                return 0
+            except BaseException as e:  # KeyboardInterrupt, too: it is raised again outside
+                self.failure = e
+                return 1
+
+        return run
+
+    def _ids(self, step: Any) -> Any:
+        """The ids of a step, [n_rows, length], as arrays that the callee may keep."""
+        np = _tensors.numpy()
+        rows = view(step.ids, (step.n_rows, step.stride), "int32")
+        return _tensors.from_numpy(rows[:, : step.lengths[0]].astype(np.int64), self.kind)
+
+    def _on_process(self, pointer: Any) -> None:
+        assert self.process is not None
+        step = pointer.contents
+        scores = view(step.scores, (step.n_rows, step.vocab), "float32")
+        given = _tensors.from_numpy(scores, self.kind)
+        result = self.process(self._ids(step), given)
+        if result is not given:
+            scores[...] = _tensors.to_numpy(result)
+
+    def _on_stop(self, pointer: Any, done: Any) -> None:
+        if self.stop is None:
+            return
+        step = pointer.contents
+        scores = None
+        if step.scores:
+            scores = _tensors.from_numpy(view(step.scores, (step.n_rows, step.vocab), "float32"), self.kind)
+        for row, value in enumerate(self.stop(self._ids(step), scores)):
+            done[row] = value
+
+    def _on_allow(self, prompt: int, ids: Any, n: int, allowed: Any, n_allowed: Any) -> None:
+        assert self.allow is not None
+        row = _tensors.make(ids[:n], self.kind)
+        tokens = [int(i) for i in self.allow(prompt, row)]
+        self._allowed = _lib.ids_array(tokens)
+        allowed[0] = ctypes.addressof(self._allowed)
+        n_allowed[0] = len(tokens)
+
+    def _on_tokens(self, ids: Any, n: int) -> None:
+        if self.tokens is not None:
+            self.tokens(_tensors.make(ids[:n], self.kind))
+
+
+def view(address: int, shape: tuple[int, ...], dtype: str) -> Any:
+    """A numpy array over memory of the library."""
+    np = _tensors.numpy()
+    size = np.dtype(dtype).itemsize
+    for n in shape:
+        size *= n
+    if not size:
+        return np.empty(shape, dtype)
+    return np.frombuffer((ctypes.c_char * size).from_address(address), dtype).reshape(shape)
+
+
+def copied(address: Optional[int], shape: tuple[int, ...], dtype: str) -> Any:
+    return view(address, shape, dtype).copy() if address else None
+
+
+class Result:
+    """What a generation gave, in arrays of Python's own."""
+
+    def __init__(self, c: Any):
+        n, steps = c.n_sequences, c.n_steps
+        self.ids = copied(c.ids, (n, c.n_new), "int32") if n else _tensors.numpy().empty((0, 0), "int32")
+        self.lengths = c.lengths[:n] if n else []
+        self.reasons = [STOP_REASONS[r] for r in c.reasons[:n]] if n else []
+        self.sequences_scores = copied(c.sequences_scores, (n,), "float32")
+        self.beam_indices = copied(c.beam_indices, (n, c.n_new), "int32")
+        self.scores = copied(c.scores, (steps, c.n_rows, c.vocab), "float32")
+        self.logits = copied(c.logits, (steps, c.n_rows, c.vocab), "float32")
+        self.n_prompt = c.n_prompt
+        self.n_guessed, self.n_accepted = c.n_guessed, c.n_accepted
+        self.prompt_seconds, self.decode_seconds = c.prompt_seconds, c.decode_seconds
+
+
+class Batch(_lib.Handle):
+    """The caches of some sequences; used by one thread at a time."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: _lib.Handle, max_context: int = 0):
+        options = _lib.SessionOptions(max_context=max_context)
+        pointer = _lib.c_void_p()
+        _lib.call(C.mica_batch_create, byref(pointer), model.value, byref(options))
+        super().__init__(pointer, C.mica_batch_free)
+        self.model = model  # lives at least as long
+
+    def generate(
+        self,
+        rows: list[list[int]],
+        mask: Optional[list[list[int]]],
+        config: _lib.Handle,
+        callbacks: Callbacks,
+        assistant: Optional[_lib.Handle] = None,
+        negative: Optional[list[list[int]]] = None,
+        negative_mask: Optional[list[list[int]]] = None,
+        want_scores: bool = False,
+        want_logits: bool = False,
+    ) -> Result:
+        """Generates after rows of the same length."""
+        width = len(rows[0])
+        request = _lib.BatchRequest(
+            n_prompts=len(rows), width=width, want_scores=want_scores, want_logits=want_logits, callbacks=callbacks.c
+        )
+        request.ids = flat(rows)
+        request.mask = flat_mask(mask)
+        request.config = config.value
+        if negative is not None:
+            request.negative_ids = flat(negative)
+            request.negative_mask = flat_mask(negative_mask)
+            request.negative_width = len(negative[0])
+        if assistant is not None:
+            request.assistant = assistant.value
+        result = _lib.BatchResult()
+        err = _lib.ErrorInfo()
+        status = C.mica_batch_generate(self.value, byref(request), byref(result), byref(err))
+        try:
+            if callbacks.failure is not None:
+                raise callbacks.failure
+            if status:
+                _lib.raise_status(status, err.message.decode("utf-8", "replace"))
+            return Result(result)
+        finally:
+            C.mica_batch_result_release(byref(result))
+            callbacks.c = None  # its functions refer to the callbacks
+
+    def forward(self, rows: list[list[int]], mask: Optional[list[list[int]]], vocab: int) -> Any:
+        """Logits of every position, [n_rows, width, vocab]."""
+        shape = (len(rows), len(rows[0]), vocab)
+        logits = _tensors.numpy().empty(shape, "float32")
+        _lib.call(
+            C.mica_batch_forward,
+            self.value,
+            flat(rows),
+            flat_mask(mask),
+            c_size_t(shape[0]),
+            c_size_t(shape[1]),
+            logits.ctypes.data,
+        )
+        return logits
+
+
+class Session(_lib.Handle):
+    """One sequence that grows: a key-value cache and a position."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: _lib.Handle, max_context: int = 0):
+        options = _lib.SessionOptions(max_context=max_context)
+        pointer = _lib.c_void_p()
+        _lib.call(C.mica_session_create, byref(pointer), model.value, byref(options))
+        super().__init__(pointer, C.mica_session_free)
+        self.model = model
+
+    def __len__(self) -> int:
+        return C.mica_session_length(self.value)
+
+    def truncate(self, n: int) -> None:
+        _lib.call(C.mica_session_truncate, self.value, n)
+
+    def forward(self, ids: list[int], out: Any) -> None:
+        """Runs the model over ids after what is there; out: numpy float32 [len(ids), vocab], written in place."""
+        _lib.call(C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), True, out.ctypes.data)
+
+
+def flat(rows: list[list[int]]) -> Any:
+    """Rows of one length, one after the other."""
+    width = len(rows[0])
+    if any(len(row) != width for row in rows):
+        raise ValueError("the rows have different lengths: pad them (padding=True, padding_side='left')")
+    try:
+        return (c_int32 * (width * len(rows)))(*(i for row in rows for i in row))
+    except (TypeError, ctypes.ArgumentError):
+        raise ValueError("token ids have to be whole numbers") from None
+
+
+def flat_mask(mask: Optional[list[list[int]]]) -> Optional[bytes]:
+    return None if mask is None else bytes(1 if i else 0 for row in mask for i in row)

@@ -1,0 +1,286 @@
+"""generate: Transformers' arguments in, a request for the batch engine out, and its result in the shape that was asked for.
+
+Settings come from four places, the first that says something counts: keyword arguments, the generation_config argument, the model's
+generation_config, the library.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import sys
+from typing import Any, Callable, Optional
+
+from . import _engine, _lib, _tensors
+from .generation_config import NOT_SETTINGS, SETTINGS, CoreConfig, GenerationConfig
+from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
+from .processors import PrefixConstrainedLogitsProcessor, apply_processor, rows_done, split_own
+
+logger = logging.getLogger("mica")
+
+# What else may be passed to generate, beside settings and what a call of the model takes.
+_OTHER_ARGUMENTS = (
+    "tokenizer", "assistant_tokenizer", "trust_remote_code", "token_type_ids", "use_model_defaults", "synced_gpus",
+)  # fmt: skip
+_OF_PYTHON = ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states")
+
+
+def settings_of(path: str, config: Any) -> GenerationConfig:
+    """The settings that come with a checkpoint."""
+    text = _lib.checkpoint_text(path, "generation_config.json")
+    if text is None:
+        return GenerationConfig.from_model_config(config)
+    return GenerationConfig.from_dict(json.loads(text))
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    """What a GenerationConfig (ours or Transformers') sets."""
+    if config is None:
+        return {}
+    values = config if isinstance(config, dict) else vars(config)
+    return {k: v for k, v in values.items() if v is not None and not k.startswith("_")}
+
+
+def fresh_seed() -> int:
+    """A seed that follows torch's generator where torch is in use, else Python's: set_seed then makes sampling repeatable."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.randint(1, 2**62, (1,)).item())
+    return random.getrandbits(62) | 1
+
+
+def set_seed(seed: int, deterministic: bool = False) -> None:
+    """Makes what is drawn at random from here on repeatable."""
+    random.seed(seed)
+    for name, function in (("numpy", lambda m: m.random.seed(seed % 2**32)), ("torch", lambda m: m.manual_seed(seed))):
+        module = sys.modules.get(name)
+        if module is not None:
+            function(module)
+
+
+class _Call:
+    """The parts of one call of generate."""
+
+    def __init__(self, model: Any, inputs: Any, given: dict[str, Any], config: Any, kwargs: dict[str, Any]):
+        self.model = model
+        self._read_inputs(inputs, kwargs)
+        self._read_settings(config, given, kwargs)
+
+    def _read_inputs(self, inputs: Any, kwargs: dict[str, Any]) -> None:
+        if hasattr(inputs, "keys"):
+            kwargs = {**inputs, **kwargs}
+            inputs = None
+        ids = kwargs.pop("input_ids", None)
+        if inputs is not None and ids is not None:
+            raise ValueError("the prompt is given twice, as inputs and as input_ids")
+        inputs = ids if inputs is None else inputs
+        self.kind = _tensors.kind_of(inputs) or ("np" if inputs is not None or "torch" not in sys.modules else "pt")
+        mask = kwargs.pop("attention_mask", None)
+        if kwargs.pop("inputs_embeds", None) is not None:
+            raise NotImplementedError("generate(inputs_embeds=) is not supported")
+        self.start_from_bos = inputs is None
+        self.rows = [] if inputs is None else _tensors.id_rows(inputs)
+        self.mask = None if mask is None else _tensors.id_rows(mask, "attention_mask")
+        self.kwargs = kwargs
+
+    def _read_settings(self, config: Any, given: dict[str, Any], kwargs: dict[str, Any]) -> None:
+        from .model import FORWARD_ARGUMENTS
+
+        kwargs = self.kwargs
+        unknown = [
+            k for k, v in kwargs.items()
+            if v is not None and k not in SETTINGS and k not in _OTHER_ARGUMENTS and k not in FORWARD_ARGUMENTS
+        ]  # fmt: skip
+        if unknown:
+            raise ValueError(f"generate does not know these arguments (misspelt, or not of this model): {unknown}")
+        own, own_config = _fields(self.model.generation_config), _fields(config)
+        said = {k: v for k, v in kwargs.items() if k in SETTINGS}
+        self.settings = {**own, **own_config, **said}
+        # A maximum that a caller gives goes before one of the model's of the other name.
+        if said.get("max_length") and not said.get("max_new_tokens") and not own_config.get("max_new_tokens"):
+            self.settings.pop("max_new_tokens", None)
+        processors, self.processors = split_own(given.get("logits_processor"))
+        criteria, self.criteria = split_own(given.get("stopping_criteria"))
+        self.settings.update(processors)
+        if "max_length" in criteria:
+            self.settings.pop("max_new_tokens", None)
+        self.settings.update(criteria)
+        self.allow: Optional[Callable[[int, Any], list[int]]] = given.get("prefix_allowed_tokens_fn")
+        for processor in [p for p in self.processors if isinstance(p, PrefixConstrainedLogitsProcessor)]:
+            self.allow = processor.prefix_allowed_tokens_fn
+            self.processors.remove(processor)
+        self.settings = {k: v for k, v in self.settings.items() if v is not None}
+
+    # ---- checks and defaults ----
+
+    def prepare(self) -> None:
+        s = self.settings
+        eos = s.get("eos_token_id")
+        eos = _tensors.to_list(eos)
+        self.ends = eos if isinstance(eos, list) else [] if eos is None else [eos]
+        self.pad = s.get("pad_token_id")
+        if self.pad is None and self.ends:
+            self.pad = self.ends[0]
+            s["pad_token_id"] = self.pad
+        if self.start_from_bos:
+            if s.get("bos_token_id") is None:
+                raise ValueError("there is neither a prompt (input_ids) nor a bos_token_id to start from")
+            self.rows = [[int(s["bos_token_id"])]]
+        if not self.rows or not self.rows[0]:
+            raise ValueError("the prompt is empty; without input_ids, generation starts from bos_token_id")
+        self.width = len(self.rows[0])
+        self._complete_mask()
+        self._check_length()
+        self._check_beams()
+        if s.get("stop_strings") is not None and self.kwargs.get("tokenizer") is None and "stop_strings" in self.kwargs:
+            raise ValueError("stop_strings need the tokenizer: generate(..., stop_strings=..., tokenizer=tokenizer)")
+        if s.get("do_sample") and s.get("seed") is None:
+            s["seed"] = fresh_seed()
+
+    def _complete_mask(self) -> None:
+        if self.mask is not None:
+            if [len(m) for m in self.mask] != [len(r) for r in self.rows]:
+                raise ValueError("attention_mask and input_ids have different shapes")
+        elif self.pad is not None and self.pad not in self.ends and any(self.pad in row for row in self.rows):
+            self.mask = [[int(i != self.pad) for i in row] for row in self.rows]
+        if self.mask is not None and any(m[-1] == 0 for m in self.mask):
+            logger.warning("a prompt is padded on the right, which gives poor answers: use padding_side='left'")
+        if self.mask is not None and all(all(m) for m in self.mask):
+            self.mask = None
+
+    def _check_length(self) -> None:
+        s = self.settings
+        limit = s.get("max_length")
+        if s.get("max_new_tokens") is None and limit is not None and self.width >= limit:
+            raise ValueError(
+                f"the prompt has {self.width} tokens and max_length is {limit}: nothing is left to generate; raise max_length, "
+                "or give max_new_tokens"
+            )
+
+    def _check_beams(self) -> None:
+        s = self.settings
+        self.beams = int(s.get("num_beams") or 1)
+        answers = int(s.get("num_return_sequences") or 1)
+        if answers > 1 and self.beams == 1 and not s.get("do_sample"):
+            raise ValueError(f"greedy decoding has one answer; num_return_sequences={answers} needs do_sample or num_beams")
+        if self.beams > 1 and answers > self.beams:
+            raise ValueError(f"num_return_sequences is {answers}, and there are only {self.beams} beams (num_beams)")
+
+
+class GenerationMixin:
+    """generate, and what belongs to it."""
+
+    generation_config: GenerationConfig
+
+    def generate(
+        self,
+        inputs: Any = None,
+        generation_config: Any = None,
+        logits_processor: Any = None,
+        stopping_criteria: Any = None,
+        prefix_allowed_tokens_fn: Optional[Callable[[int, Any], list[int]]] = None,
+        synced_gpus: Optional[bool] = None,
+        assistant_model: Any = None,
+        streamer: Any = None,
+        negative_prompt_ids: Any = None,
+        negative_prompt_attention_mask: Any = None,
+        custom_generate: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Token ids after a prompt, the prompt first, as Transformers' generate gives them.
+
+        inputs (or input_ids): lists, numpy or torch; torch gives torch, anything else numpy. Settings are keyword arguments.
+        """
+        if custom_generate is not None:
+            if callable(custom_generate):
+                return custom_generate(model=self, inputs=inputs, generation_config=generation_config, **kwargs)
+            raise NotImplementedError("custom_generate takes a function here, not code of the Hub")
+        given = {
+            "logits_processor": logits_processor,
+            "stopping_criteria": stopping_criteria,
+            "prefix_allowed_tokens_fn": prefix_allowed_tokens_fn,
+        }
+        call = _Call(self, inputs, given, generation_config, kwargs)
+        call.prepare()
+        if streamer is not None and call.beams > 1:
+            raise ValueError("a streamer cannot be used with beam search: its tokens are not final")
+        return _run(self, call, streamer, assistant_model, negative_prompt_ids, negative_prompt_attention_mask)
+
+    def compute_transition_scores(
+        self, sequences: Any, scores: Any, beam_indices: Any = None, normalize_logits: bool = False
+    ) -> Any:
+        """The score of each generated token, [n_sequences, n_new], from the scores that generate gave."""
+        from . import _transition
+
+        return _transition.scores(sequences, scores, beam_indices, normalize_logits)
+
+    def prepare_inputs_for_generation(self, input_ids: Any, **kwargs: Any) -> dict[str, Any]:
+        return {"input_ids": input_ids, **kwargs}
+
+
+def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, negative_mask: Any) -> Any:
+    s = call.settings
+    want_dict = bool(s.get("return_dict_in_generate"))
+    if (s.get("output_attentions") or s.get("output_hidden_states")) and want_dict:
+        raise NotImplementedError("output_attentions and output_hidden_states are not supported")
+    if assistant is not None and not hasattr(assistant, "_handle"):
+        raise TypeError("assistant_model has to be a model of mica, too: load it with the same device_map")
+    if streamer is not None:
+        streamer.put(_tensors.make(call.rows, call.kind))
+    callbacks = _engine.Callbacks(
+        call.kind,
+        process=_processing(call.processors) if call.processors else None,
+        stop=_stopping(call.criteria) if call.criteria else None,
+        allow=call.allow,
+        tokens=streamer.put if streamer is not None else None,
+        beams=call.beams > 1,
+    )
+    core = CoreConfig({k: v for k, v in s.items() if k not in _OF_PYTHON and k not in NOT_SETTINGS})
+    with model._batch() as batch:
+        result = batch.generate(
+            call.rows,
+            call.mask,
+            core,
+            callbacks,
+            assistant._handle if assistant is not None else None,
+            None if negative is None else _tensors.id_rows(negative, "negative_prompt_ids"),
+            None if negative_mask is None else _tensors.id_rows(negative_mask, "negative_prompt_attention_mask"),
+            want_dict and bool(s.get("output_scores")),
+            want_dict and bool(s.get("output_logits")),
+        )
+    if streamer is not None:
+        streamer.end()
+    return _shaped(call, result, want_dict)
+
+
+def _processing(processors: list[Any]) -> Callable[[Any, Any], Any]:
+    def run(input_ids: Any, scores: Any) -> Any:
+        for processor in processors:
+            scores = apply_processor(processor, input_ids, scores, {})
+        return scores
+
+    return run
+
+
+def _stopping(criteria: list[Any]) -> Callable[[Any, Any], list[bool]]:
+    return lambda input_ids, scores: rows_done(criteria, input_ids, scores)
+
+
+def _shaped(call: _Call, result: _engine.Result, want_dict: bool) -> Any:
+    np, kind = _tensors.numpy(), call.kind
+    prompts = np.array(call.rows, dtype=np.int64).repeat(len(result.ids) // len(call.rows), axis=0)
+    sequences = _tensors.from_numpy(np.concatenate([prompts, result.ids.astype(np.int64)], axis=1), kind)
+    if not want_dict:
+        return sequences
+
+    def steps(values: Any) -> Any:
+        return None if values is None else tuple(_tensors.from_numpy(v, kind) for v in values)
+
+    fields: dict[str, Any] = {"sequences": sequences, "scores": steps(result.scores), "logits": steps(result.logits)}
+    if result.beam_indices is None:
+        return GenerateDecoderOnlyOutput(**fields)
+    if call.settings.get("output_scores"):
+        fields["sequences_scores"] = _tensors.from_numpy(result.sequences_scores, kind)
+        fields["beam_indices"] = _tensors.from_numpy(result.beam_indices.astype(np.int64), kind)
+    return GenerateBeamDecoderOnlyOutput(**fields)

@@ -1,0 +1,94 @@
+"""From what from_pretrained is given (a folder, a .gguf file, an id of the Hub) to a path on this machine, and back to the Hub."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import tempfile
+from ctypes import byref
+from typing import Any, Optional
+
+from . import _lib
+from ._lib import C, call
+
+logger = logging.getLogger("mica")
+
+_FILES = {"model": 0, "tokenizer": 1, "all": 2}
+# Arguments of from_pretrained that say where from; the last line is accepted and has no meaning here.
+ARGUMENTS = (
+    "revision", "token", "use_auth_token", "cache_dir", "force_download", "local_files_only", "subfolder", "gguf_file",
+    "proxies", "code_revision", "trust_remote_code", "_commit_hash", "mirror", "resume_download", "local_dir",
+)  # fmt: skip
+
+
+def split(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Takes the arguments above out of kwargs."""
+    return {name: kwargs.pop(name) for name in ARGUMENTS if name in kwargs}
+
+
+def resolve(name: str, kwargs: dict[str, Any], what: str = "model") -> str:
+    """The folder or .gguf file that `name` stands for; takes the arguments that say how out of kwargs."""
+    return locate(name, split(kwargs), what)
+
+
+def locate(name: str, where: dict[str, Any], what: str = "model") -> str:
+    gguf, subfolder = where.get("gguf_file"), where.get("subfolder") or ""
+    if os.path.isdir(name):
+        path = os.path.join(name, subfolder) if subfolder else name
+        return os.path.join(path, gguf) if gguf else path
+    if os.path.isfile(name):
+        return name
+    if not hasattr(C, "mica_hub_resolve") or not C.mica_hub_is_id(_lib.utf8(name)):
+        raise OSError(f"{name} is neither a folder nor a .gguf file here, nor an id of the Hub (NAME or ORG/NAME)")
+    path = _snapshot(name, where, what)
+    return os.path.join(path, gguf) if gguf else path
+
+
+def _token(where: dict[str, Any]) -> Optional[bytes]:
+    token = where.get("token", where.get("use_auth_token"))
+    if token is False:
+        return b""
+    return _lib.utf8(token) if isinstance(token, str) else None
+
+
+def _snapshot(name: str, where: dict[str, Any], what: str) -> str:
+    snapshot = _lib.HubSnapshot()
+    options = _lib.HubOptions(files=_FILES[what])
+    options.revision = _lib.utf8(where["revision"]) if where.get("revision") else None
+    options.subfolder = _lib.utf8(where["subfolder"]) if where.get("subfolder") else None
+    options.local_only = bool(where.get("local_files_only"))
+    options.force = bool(where.get("force_download"))
+    options.cache_dir = os.fsencode(where["cache_dir"]) if where.get("cache_dir") else None
+    options.token = _token(where)
+    options.notices = _lib.notices()
+    if where.get("gguf_file"):
+        options.include = (ctypes.c_char_p * 1)(_lib.utf8(where["gguf_file"]))
+        options.n_include = 1
+    try:
+        call(C.mica_hub_resolve, byref(snapshot), _lib.utf8(name), byref(options))
+    except _lib.InvalidError as e:
+        raise OSError(str(e)) from None
+    path = os.fsdecode(snapshot.path)
+    C.mica_hub_snapshot_release(byref(snapshot))
+    return path
+
+
+def push(thing: Any, repo_id: str, **kwargs: Any) -> str:
+    """Saves `thing` to a temporary folder and uploads it; returns the address of the commit."""
+    options = _lib.HubUploadOptions()
+    for name, key in (("revision", "revision"), ("commit_message", "message"), ("commit_description", "description")):
+        value = kwargs.pop(name, None)
+        setattr(options, key, _lib.utf8(value) if value else None)
+    options.is_private = bool(kwargs.pop("private", False))
+    options.pull_request = bool(kwargs.pop("create_pr", False))
+    options.token = _token({"token": kwargs.pop("token", None)})
+    options.notices = _lib.notices()
+    commit = _lib.HubCommit()
+    with tempfile.TemporaryDirectory() as parent:
+        folder = os.path.join(parent, repo_id.rsplit("/", 1)[-1])
+        thing.save_pretrained(folder, **{k: v for k, v in kwargs.items() if k == "max_shard_size"})
+        call(C.mica_hub_upload, byref(commit), os.fsencode(folder), _lib.utf8(repo_id), byref(options))
+    url = commit.url.decode("utf-8", "replace")
+    C.mica_hub_commit_release(byref(commit))
+    return url

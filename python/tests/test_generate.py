@@ -1,0 +1,72 @@
+"""generate, its arguments and its results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mica import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+
+def test_greedy_texts_are_those_of_transformers(folder: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, device_map="mlx", dtype="float32")
+    rows = json.loads(Path(folder, "reference.json").read_text(encoding="utf-8"))["generate"]
+    assert rows
+    for row in rows:
+        inputs = tokenizer(row["prompt"], return_tensors="np")
+        assert inputs["input_ids"].tolist() == [row["input_ids"]]
+        n = len(row["output_ids"]) - len(row["input_ids"])
+        output = model.generate(**inputs, max_new_tokens=n)
+        assert isinstance(output, np.ndarray) and output.dtype == np.int64
+        assert output.tolist() == [row["output_ids"]]
+        assert tokenizer.decode(output[0][len(row["input_ids"]) :], skip_special_tokens=True) == row["text"]
+
+
+def test_a_batch_with_left_padding_gives_what_each_row_gives(model: Any, tokenizer: Any) -> None:
+    prompts = ["The river", "When the sun comes", "One"]
+    batch = tokenizer(prompts, padding=True, padding_side="left", return_tensors="np")
+    together = model.generate(**batch, max_new_tokens=12)
+    width = batch["input_ids"].shape[1]
+    for row, prompt in zip(together, prompts):
+        alone = model.generate(**tokenizer(prompt, return_tensors="np"), max_new_tokens=12)
+        n = len(tokenizer(prompt)["input_ids"])
+        assert row[width:].tolist() == alone[0][n:].tolist()
+
+
+def test_settings_go_by_rank(model: Any, tokenizer: Any) -> None:
+    ids = tokenizer("The river")["input_ids"]
+    assert len(model.generate([ids], max_new_tokens=3)[0]) == len(ids) + 3
+    config = GenerationConfig(max_new_tokens=4)
+    assert len(model.generate([ids], config)[0]) == len(ids) + 4
+    assert len(model.generate([ids], config, max_new_tokens=2)[0]) == len(ids) + 2
+    assert len(model.generate([ids], max_length=len(ids) + 1)[0]) == len(ids) + 1
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"max_new_token": 3}, "max_new_token"),
+        ({"num_return_sequences": 2}, "num_return_sequences"),
+        ({"max_length": 2}, "max_length"),
+        ({"temperature": -1.0, "do_sample": True}, "temperature"),
+        ({"top_p": 7.0, "do_sample": True}, "top_p"),
+        ({"max_new_tokens": 0}, "max_new_tokens"),
+    ],
+)
+def test_wrong_arguments_are_value_errors(model: Any, tokenizer: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.generate(**tokenizer("The river", return_tensors="np"), **arguments)
+
+
+def test_logits_of_a_call(model: Any, tokenizer: Any) -> None:
+    inputs = tokenizer("The river runs", return_tensors="np")
+    output = model(**inputs)
+    n = inputs["input_ids"].shape[1]
+    assert output.logits.shape == (1, n, model.config.vocab_size) and output.logits.dtype == np.float32
+    assert output.logits[0, -1].argmax() == model.generate(**inputs, max_new_tokens=1)[0, -1]
+    assert output[0] is output.logits and output["logits"] is output.logits
