@@ -8,7 +8,7 @@
 
 #include <mica/array.h>
 
-#define MICA__MAX_INPUTS 8
+#define MICA__MAX_INPUTS 4 /* of one instruction */
 #define MICA__MAX_PHASES 3
 
 typedef enum mica__op {

@@ -142,14 +142,9 @@ void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tenso
     mica__mapping_forget(m, (size_t)(v->data - m->data), v->n_bytes);
 }
 
-void mica__checkpoint_forget_header(const mica__checkpoint *c)
+void mica__checkpoint_forget(const mica__checkpoint *c)
 {
-    if (strcmp(c->format, "gguf") != 0 || !c->n_tensors) return;
-    const mica__mapping *m = &c->files[0].mapping;
-    const uint8_t *first = m->data + m->n;
-    for (size_t i = 0; i < c->n_tensors; i++)
-        if (c->tensors[i].data < first) first = c->tensors[i].data;
-    mica__mapping_forget(m, 0, (size_t)(first - m->data));
+    for (size_t i = 0; i < c->n_files; i++) mica__mapping_forget(&c->files[i].mapping, 0, c->files[i].mapping.n);
 }
 
 mica_status mica__checkpoint_check(const mica__checkpoint *c, mica_error *err)

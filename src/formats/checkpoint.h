@@ -106,8 +106,9 @@ mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes
 
 /* The tensor (or the rows that a view of it holds) was copied elsewhere: its pages need not stay in memory. */
 void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tensor_view *v);
-/* The same for what lies before the tensors of a GGUF file: megabytes of tokens and merges, read again if a text is asked for. */
-void mica__checkpoint_forget_header(const mica__checkpoint *c);
+/* The same for everything read so far: headers, megabytes of tokens and merges, the pages at the edges of copied tensors. What is
+ * used in place comes back from the system's page cache as it is touched. */
+void mica__checkpoint_forget(const mica__checkpoint *c);
 /* IO if a mapped file was truncated meanwhile. NULL allowed. */
 mica_status mica__checkpoint_check(const mica__checkpoint *c, mica_error *err);
 

@@ -195,7 +195,7 @@ static mica_status load(mica_model *m, const char *path, const mica_model_option
     }
     MICA_TRY(mica__weights_load(&m->weights, &m->spec, m->checkpoint, o->config_only, &o->progress, &m->notices, err));
     MICA_TRY(fill_info(m, err));
-    mica__checkpoint_forget_header(m->checkpoint);
+    mica__checkpoint_forget(m->checkpoint);
     mica_program *program;
     return o->config_only ? MICA_OK : mica__model_program(m, false, &program, err);
 }

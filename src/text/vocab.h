@@ -2,7 +2,7 @@
  *
  *     bytes   t o k 0 a n o t h e r 0 ...       every token, NUL-terminated
  *     at      [n_ids] where token i starts      lengths [n_ids]
- *     slots   [power of two] id + tag of the hash; open addressing
+ *     slots   [power of two] id, and in the bits above it as much of the token's hash as there is room for; open addressing
  *
  * It is filled once (_init, _add for every token) and read by many threads afterwards. */
 #ifndef MICA_TEXT_VOCAB_H
@@ -13,17 +13,13 @@
 
 enum { MICA__TOKEN_MAX_BYTES = 65535, MICA__ID_GAP = 1 << 20, MICA__NO_ID = -1 };
 
-typedef struct mica__vocab_slot {
-    uint32_t tag;
-    int32_t id; /* NO_ID: free */
-} mica__vocab_slot;
-
 typedef struct mica__vocab {
     char *bytes;
     uint32_t *at; /* [n_ids], UINT32_MAX: no such token */
     uint16_t *lengths;
-    mica__vocab_slot *slots;
+    uint32_t *slots; /* UINT32_MAX: free */
     size_t mask;
+    uint32_t id_mask; /* one less than a power of two, above every id */
     size_t n_bytes, max_bytes;
     int32_t n_ids, n_tokens; /* one more than the highest id; tokens */
 } mica__vocab;
