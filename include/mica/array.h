@@ -128,6 +128,9 @@ typedef enum mica_quant_mode {
  * mica_take (rows) and mica_dequantize, and by nothing else. */
 MICA_API mica_array *mica_quantized(mica_graph *g, mica_array *codes, mica_array *scales, mica_array *biases,
                                     int group_size, int bits);
+/* A matrix in one of the other modes, which fix bits and group size: codes as above, scales u8 [N, K / G]. Its dtype is bf16, which holds
+ * every product of an element and a scale. */
+MICA_API mica_array *mica_quantized_float(mica_graph *g, mica_quant_mode mode, mica_array *codes, mica_array *scales);
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------------- */
 /* Floating results keep the wider floating dtype of their inputs (f16 with bf16 gives f32); integers with floats give the float dtype.

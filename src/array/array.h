@@ -46,6 +46,7 @@ struct mica_array {
     mica__op op;          /* operations */
     mica__attrs attrs;
     int bits, group_size; /* quantized: in = codes, scales, biases (if any) */
+    mica_quant_mode mode;
     mica_array **in;      /* [n_in]; views: in[0] is the root. Inside the same allocation. */
 
     const mica_graph *graph; /* only ever compared */

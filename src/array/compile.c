@@ -147,9 +147,10 @@ static mica_status describe_quantized(compiler *c, const mica_array *a, mica__te
     t->data = codes->buffer->data;
     t->affine = (mica__affine){.bits = a->bits,
                                .group_size = a->group_size,
-                               .scale_dtype = a->dtype,
+                               .scale_dtype = scales->dtype,
                                .scales = scales->buffer->data,
-                               .biases = biases ? biases->buffer->data : NULL};
+                               .biases = biases ? biases->buffer->data : NULL,
+                               .mode = a->mode};
     for (int i = 0; i < a->n_in; i++) MICA_TRY(keep_buffer(c, a->in[i]->buffer));
     return MICA_OK;
 }

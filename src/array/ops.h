@@ -48,9 +48,10 @@ const char *mica__op_name(mica__op op); /* "rms_norm" */
 /* Packed form of a quantized matrix inside a tensor: `data` holds the codes. */
 typedef struct mica__affine {
     int bits, group_size;
-    mica_dtype scale_dtype; /* f32, f16 or bf16 */
+    mica_dtype scale_dtype; /* f32, f16 or bf16; u8 unless the mode is affine */
     const void *scales;     /* [N, K / group_size], row-major, any alignment */
     const void *biases;     /* likewise; NULL: -2^(bits - 1) times the scales */
+    mica_quant_mode mode;   /* MICA_QUANT_AFFINE is 0: kernels of affine groups are not given others */
 } mica__affine;
 
 /* A tensor as a kernel sees it. Strides count elements (of the unpacked matrix for quantized ones) and may be 0 or negative.

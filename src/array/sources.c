@@ -61,6 +61,29 @@ mica_array *mica_input(mica_graph *g, int slot, mica_dtype dtype, const int64_t 
 
 static bool is_bits(int bits) { return bits == 2 || bits == 3 || bits == 4 || bits == 5 || bits == 6 || bits == 8; }
 
+static bool are_matrices(mica_graph *g, mica_array *const *in, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (in[i]->kind == MICA__SOURCE && in[i]->ndim == 2) continue;
+        mica__latch(g, MICA_INVALID, "quantized: input %d is not a matrix of data", i);
+        return false;
+    }
+    return true;
+}
+
+static mica_array *new_quantized(mica_graph *g, mica_quant_mode mode, mica_dtype dtype, mica_array *const *in, int n_in,
+                                 int group_size, int bits)
+{
+    const int64_t shape[] = {in[0]->shape[0], in[1]->shape[1] * group_size};
+    mica_array *a = mica__new(g, "quantized", MICA__SOURCE, dtype, shape, 2, in, n_in);
+    if (!a) return NULL;
+    a->quantized = true;
+    a->mode = mode;
+    a->bits = bits;
+    a->group_size = group_size;
+    return a;
+}
+
 mica_array *mica_quantized(mica_graph *g, mica_array *codes, mica_array *scales, mica_array *biases, int group_size,
                            int bits)
 {
@@ -71,9 +94,7 @@ mica_array *mica_quantized(mica_graph *g, mica_array *codes, mica_array *scales,
         return mica__latch(g, MICA_INVALID,
                            "quantized: %d bits in groups of %d; bits are 2, 3, 4, 5, 6, 8, groups 32, 64, 128", bits,
                            group_size);
-    for (int i = 0; i < n_in; i++)
-        if (in[i]->kind != MICA__SOURCE || in[i]->ndim != 2)
-            return mica__latch(g, MICA_INVALID, "quantized: input %d is not a matrix of data", i);
+    if (!are_matrices(g, in, n_in)) return NULL;
     int64_t n_rows = codes->shape[0], n_columns = scales->shape[1] * group_size;
     bool fits = codes->dtype == MICA_DTYPE_U32 && codes->shape[1] * 32 == n_columns * bits &&
                 scales->shape[0] == n_rows &&
@@ -83,10 +104,20 @@ mica_array *mica_quantized(mica_graph *g, mica_array *codes, mica_array *scales,
         return mica__latch(
             g, MICA_INVALID, "quantized: codes %s, scales %s, biases %s do not fit %d bits in groups of %d",
             MICA_SHAPE(codes), MICA_SHAPE(scales), biases ? MICA_SHAPE(biases) : "none", bits, group_size);
-    mica_array *a = mica__new(g, "quantized", MICA__SOURCE, scales->dtype, (int64_t[]){n_rows, n_columns}, 2, in, n_in);
-    if (!a) return NULL;
-    a->quantized = true;
-    a->bits = bits;
-    a->group_size = group_size;
-    return a;
+    return new_quantized(g, MICA_QUANT_AFFINE, scales->dtype, in, n_in, group_size, bits);
+}
+
+mica_array *mica_quantized_float(mica_graph *g, mica_quant_mode mode, mica_array *codes, mica_array *scales)
+{
+    mica_array *in[] = {codes, scales};
+    if (!mica__plain(g, "quantized", in, 2) || !are_matrices(g, in, 2)) return NULL;
+    if (mode != MICA_QUANT_MXFP4 && mode != MICA_QUANT_MXFP8 && mode != MICA_QUANT_NVFP4)
+        return mica__latch(g, MICA_INVALID, "quantized: %d is not a mode of floats", (int)mode);
+    const int bits = mode == MICA_QUANT_MXFP8 ? 8 : 4, group_size = mode == MICA_QUANT_NVFP4 ? 16 : 32;
+    if (codes->dtype != MICA_DTYPE_U32 || scales->dtype != MICA_DTYPE_U8 || scales->shape[0] != codes->shape[0] ||
+        codes->shape[1] * 32 != scales->shape[1] * group_size * bits)
+        return mica__latch(g, MICA_INVALID, "quantized: codes %s %s, scales %s %s do not fit %d bits in groups of %d",
+                           mica_dtype_name(codes->dtype), MICA_SHAPE(codes), mica_dtype_name(scales->dtype),
+                           MICA_SHAPE(scales), bits, group_size);
+    return new_quantized(g, mode, MICA_DTYPE_BF16, in, 2, group_size, bits);
 }

@@ -119,7 +119,10 @@ static mica_status generate(mica_batch *b, const mica_batch_request *q, mica_bat
     mica__search d = {0};
     mica_status status = mica__search_start(&d, b, q, err);
     if (!status) status = check_callbacks(&d, err);
-    if (!status) status = mica__sample(&d, result, err);
+    if (!status) {
+        bool beams = d.settings->n_beams > 1;
+        status = beams ? mica__beam_search(&d, result, err) : mica__sample(&d, result, err);
+    }
     if (!status || status == MICA_CANCELLED) mica__result_finish(result, &d);
     mica__search_release(&d);
     return status;

@@ -56,6 +56,11 @@ static bool every(mica__jval list, bool (*fits)(mica__jval))
 }
 
 static bool is_string(mica__jval v) { return mica__json_is(v, MICA__JSON_STRING); }
+static bool is_never(mica__jval v)
+{
+    mica__str s;
+    return mica__json_string(v, &s) && mica__str_is(s, "never");
+}
 static bool is_id_list(mica__jval v) { return mica__json_count(v) > 0 && every(v, is_id); }
 
 /* [[ids], bias] */
@@ -110,6 +115,10 @@ static const char *misfit(mica__setting_shape shape, mica__jval v)
                    : "[start, factor]";
     case MICA__SHAPE_STRINGS:
         return is_string(v) || every(v, is_string) ? NULL : "a string or a list of strings";
+    case MICA__SHAPE_EARLY:
+        return mica__json_is(v, MICA__JSON_TRUE) || mica__json_is(v, MICA__JSON_FALSE) || is_never(v)
+                   ? NULL
+                   : "true, false or \"never\"";
     default:
         return NULL;
     }

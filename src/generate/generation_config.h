@@ -28,6 +28,7 @@ typedef enum mica__setting_shape {
     MICA__SHAPE_BIASES,   /* [[[1, 2], 0.5]] */
     MICA__SHAPE_DECAY,    /* [start, factor] */
     MICA__SHAPE_STRINGS,  /* a string or a list of them */
+    MICA__SHAPE_EARLY,    /* true, false or "never" */
     MICA__SHAPE_ANY,
 } mica__setting_shape;
 

@@ -65,5 +65,6 @@ mica_status mica__fail_cancelled(mica_error *err);
 
 /* The strategies. They fill result as far as they got, also when they fail. */
 mica_status mica__sample(mica__search *d, mica_batch_result *result, mica_error *err);
+mica_status mica__beam_search(mica__search *d, mica_batch_result *result, mica_error *err); /* all or nothing */
 
 #endif

@@ -15,10 +15,10 @@ X(min_length, INT, "0", COUNT, YES, "no end token before this total length")
 X(min_new_tokens, INT, "null", COUNT, YES, "no end token before this many new tokens")
 X(max_time, FLOAT, "null", ABOVE_ZERO, YES, "seconds to generate at most")
 X(stop_strings, JSON, "null", STRINGS, YES, "texts that end the generation when they appear")
-X(early_stopping, JSON, "false", ANY, NONE, "beam search: when to stop (true, false, \"never\")")
+X(early_stopping, JSON, "false", EARLY, YES, "beam search: when to stop (true, false, \"never\")")
 /* strategy */
 X(do_sample, BOOL, "false", BOOL, YES, "draw tokens at random instead of taking the best")
-X(num_beams, INT, "1", POSITIVE, REFUSED, "beams of beam search")
+X(num_beams, INT, "1", POSITIVE, YES, "beams of beam search")
 X(num_return_sequences, INT, "1", POSITIVE, YES, "answers to one prompt")
 X(seed, INT, "null", COUNT, YES, "start of the random numbers (mica's own); the same seed gives the same tokens")
 /* choosing */
@@ -50,7 +50,7 @@ X(eos_token_id, JSON, "null", IDS, YES, "token ids that end the text")
 X(pad_token_id, INT, "null", ID, YES, "the token that fills up rows of a batch")
 X(decoder_start_token_id, JSON, "null", ANY, NONE, "encoder-decoder models only")
 /* not there yet, and not silently ignored */
-X(length_penalty, FLOAT, "1.0", NUMBER, NONE, "beam search: exponent of the length that divides a score")
+X(length_penalty, FLOAT, "1.0", NUMBER, YES, "beam search: exponent of the length that divides a score")
 X(guidance_scale, FLOAT, "1.0", NUMBER, YES,
   "classifier-free guidance: how far from what the negative prompt would give")
 X(watermarking_config, JSON, "null", ANY, REFUSED, "marks the text so that it can be recognized")

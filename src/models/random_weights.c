@@ -102,8 +102,7 @@ static void fill(const mica__wanted *w, const type *t, uint8_t *pool, uint64_t *
     *out = (mica__weight){.ndim = w->ndim,
                           .shape = {w->shape[0], w->shape[1]},
                           .dtype = t->dtype,
-                          .bits = t->bits,
-                          .group_size = t->group_size,
+                          .q = {.bits = t->bits, .group_size = t->group_size},
                           .data = pool};
     if (w->ndim == 1) {
         const size_t n = strlen(w->name);

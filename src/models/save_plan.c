@@ -54,7 +54,7 @@ bool mica__wanted_quantized(const mica__wanted *w, mica__quantized *out)
 {
     if (!w->scales) return false;
     *out = (mica__quantized){
-        .q = {.mode = MICA_QUANT_AFFINE, .bits = w->bits, .group_size = w->group_size},
+        .q = w->q,
         .dtype = w->scales->dtype,
         .n_rows = w->shape[0],
         .n_columns = w->shape[1],
@@ -123,9 +123,9 @@ static void decide(planner *p, mica__save_entry *e)
         e->action = MICA__SAVE_COPY;
         e->q = source.q;
         if (!p->scales_too) e->dtype = source.dtype;
-    } else if (w->bits) {
+    } else if (w->q.bits) {
         e->action = MICA__SAVE_REPACK;
-        e->q = (mica__quantization){.mode = MICA_QUANT_AFFINE, .bits = w->bits, .group_size = w->group_size};
+        e->q = w->q;
         if (!p->scales_too) e->dtype = mica__tensor_affine_dtype(w->view);
     }
 }

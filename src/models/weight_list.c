@@ -197,33 +197,31 @@ static bool decide_tied(const mica__decoder_spec *s, mica__wanted *embedding, mi
 
 /* ---- checking ---------------------------------------------------------------------------------------------------------------- */
 
-/* Bits and group size of an MLX matrix follow from its three shapes. */
-static bool affine_shape(mica__wanted *w)
+/* Mode, bits and group size of an MLX matrix follow from its shapes and the type of its scales, so that what config.json says about single
+ * layers need not be believed. */
+static bool quantized_shape(mica__wanted *w)
 {
     const mica__tensor_view *v = w->view, *s = w->scales, *b = w->biases;
-    if (v->ndim != 2 || s->ndim != 2 || b->ndim != 2 || w->ndim != 2) return false;
+    if (w->ndim != 2 || v->ndim != 2 || s->ndim != 2 || (b && b->ndim != 2)) return false;
     int64_t k = w->shape[1];
     if (v->shape[0] != w->shape[0] || v->shape[1] <= 0 || v->shape[1] > k || v->shape[1] * 32 % k) return false;
-    w->bits = (int)(v->shape[1] * 32 / k);
-    if (w->bits < 2 || w->bits > 8 || w->bits == 7) return false;
-    if (s->shape[1] <= 0 || k % s->shape[1]) return false;
-    int64_t group = k / s->shape[1];
-    if (group != 32 && group != 64 && group != 128) return false;
-    w->group_size = (int)group;
-    for (int i = 0; i < 2; i++) {
-        if (s->shape[i] != b->shape[i]) return false;
-    }
-    return s->shape[0] == w->shape[0] && s->dtype == b->dtype;
+    if (s->shape[0] != w->shape[0] || s->shape[1] <= 0 || k % s->shape[1]) return false;
+    mica__quantization q = {.bits = (int)(v->shape[1] * 32 / k), .group_size = (int)(k / s->shape[1])};
+    if (!b) q.mode = q.bits == 8 ? MICA_QUANT_MXFP8 : q.group_size == 16 ? MICA_QUANT_NVFP4 : MICA_QUANT_MXFP4;
+    if (!mica__quantization_valid(&q) || (b == NULL) != (s->dtype == MICA_DTYPE_U8)) return false;
+    w->q = q;
+    return !b || (b->shape[0] == s->shape[0] && b->shape[1] == s->shape[1] && s->dtype == b->dtype);
 }
 
 static bool right_shape(mica__wanted *w)
 {
-    if (w->scales && w->biases) return affine_shape(w);
+    if (w->scales) return quantized_shape(w);
     if (w->view->ndim != w->ndim) return false;
     for (int i = 0; i < w->ndim; i++) {
         if (w->view->shape[i] != w->shape[i]) return false;
     }
-    if (w->ndim == 2 && !mica__tensor_affine_form(w->view, &w->bits, &w->group_size)) w->bits = w->group_size = 0;
+    if (w->ndim == 2 && !mica__tensor_affine_form(w->view, &w->q.bits, &w->q.group_size))
+        w->q = (mica__quantization){.bits = 0};
     return true;
 }
 
@@ -268,9 +266,6 @@ static mica_status check_kind(const mica__wanted *w, mica_error *err)
     const char *name = MICA_QUOTED_STR(v->name);
     if (v->storage == MICA__STORAGE_OTHER) {
         return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s': type %s is not supported", name, v->type_name);
-    }
-    if (w->scales && !w->biases) {
-        return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s': a quantization without biases is not supported", name);
     }
     bool is_float = v->storage != MICA__STORAGE_PLAIN || v->dtype == MICA_DTYPE_F32 || v->dtype == MICA_DTYPE_F16 ||
                     v->dtype == MICA_DTYPE_BF16 || v->dtype == MICA_DTYPE_F64;

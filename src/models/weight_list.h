@@ -9,8 +9,8 @@ typedef struct mica__wanted {
     int ndim;
     int64_t shape[2];
     mica__weight *target;
-    const mica__tensor_view *view, *scales, *biases; /* scales and biases: MLX-quantized */
-    int bits, group_size;                            /* 0: not quantized */
+    const mica__tensor_view *view, *scales, *biases; /* scales (and, if affine, biases): MLX-quantized */
+    mica__quantization q;                            /* bits 0: not quantized */
 } mica__wanted;
 
 typedef struct mica__weight_list {

@@ -12,7 +12,7 @@ enum { ALIGN = 64 };
 
 typedef enum place {
     IN_FILE,
-    IN_FILE_AFFINE, /* MLX: codes, scales and biases in the file */
+    IN_FILE_QUANTIZED, /* MLX: codes, scales and biases in the file */
     MADE_F32,
     MADE_SAME,  /* copied: rows put back in order, strides undone, element type kept */
     MADE_AFFINE /* repacked from blocks */
@@ -21,8 +21,8 @@ typedef enum place {
 static place place_of(const mica__wanted *w)
 {
     const mica__tensor_view *v = w->view;
-    if (w->scales && w->biases) return IN_FILE_AFFINE;
-    if (w->bits) return MADE_AFFINE;
+    if (w->scales) return IN_FILE_QUANTIZED;
+    if (w->q.bits) return MADE_AFFINE;
     if (w->ndim == 1 || v->storage != MICA__STORAGE_PLAIN || v->dtype == MICA_DTYPE_F64) return MADE_F32;
     if (v->add != 0) return MADE_F32;
     return v->permuted_heads || v->strides ? MADE_SAME : IN_FILE;
@@ -36,10 +36,10 @@ static size_t elements_of(const mica__wanted *w)
 static size_t rounded(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 /* Parts of an affine matrix in the pool. */
-static size_t code_bytes(const mica__wanted *w) { return elements_of(w) * (size_t)w->bits / 8; }
+static size_t code_bytes(const mica__wanted *w) { return elements_of(w) * (size_t)w->q.bits / 8; }
 static size_t scale_bytes(const mica__wanted *w)
 {
-    return elements_of(w) / (size_t)w->group_size * mica_dtype_size(mica__tensor_affine_dtype(w->view));
+    return elements_of(w) / (size_t)w->q.group_size * mica_dtype_size(mica__tensor_affine_dtype(w->view));
 }
 
 static size_t pool_share(const mica__wanted *w)
@@ -71,8 +71,10 @@ typedef struct tally {
 static void count_type(tally *types, size_t n, const mica__wanted *w, uint64_t bytes)
 {
     char name[48];
-    if (w->bits) {
-        snprintf(name, sizeof name, "affine %d-bit group %d", w->bits, w->group_size);
+    if (w->q.bits && w->q.mode != MICA_QUANT_AFFINE) {
+        snprintf(name, sizeof name, "%s", mica__quant_mode_name(w->q.mode));
+    } else if (w->q.bits) {
+        snprintf(name, sizeof name, "affine %d-bit group %d", w->q.bits, w->q.group_size);
     } else {
         place p = place_of(w);
         snprintf(name, sizeof name, "%s", p == MADE_F32 ? "float32" : mica_dtype_name(w->view->dtype));
@@ -128,7 +130,9 @@ static size_t first_bad(const uint8_t *data, mica_dtype dtype, size_t n)
         uint32_t wide;
         uint16_t half;
         bool bad;
-        if (dtype == MICA_DTYPE_F32) {
+        if (dtype == MICA_DTYPE_U8) { /* NaN, as a power of two and as an 8-bit float */
+            bad = data[i] == 0xff;
+        } else if (dtype == MICA_DTYPE_F32) {
             memcpy(&wide, data + 4 * i, 4);
             bad = (wide & 0x7f800000u) == 0x7f800000u;
         } else {
@@ -144,31 +148,32 @@ static size_t first_bad(const uint8_t *data, mica_dtype dtype, size_t n)
 static mica_status check_finite(const mica__wanted *w, const void *data, mica_dtype dtype, const char *what,
                                 mica_error *err)
 {
-    size_t n = elements_of(w) / (size_t)w->group_size;
+    size_t n = elements_of(w) / (size_t)w->q.group_size;
     size_t i = first_bad(data, dtype, n);
     if (i == n) return MICA_OK;
     return mica__fail(err, MICA_DATA, "tensor '%s': %s %zu is not finite", MICA_QUOTED_STR(w->view->name), what, i);
 }
 
-static mica_status use_affine(const mica__wanted *w, mica__weight *out, mica_error *err)
+static mica_status use_quantized(const mica__wanted *w, mica__weight *out, mica_error *err)
 {
     mica_dtype dtype = w->scales->dtype;
-    bool is_float = dtype == MICA_DTYPE_F32 || dtype == MICA_DTYPE_F16 || dtype == MICA_DTYPE_BF16;
-    if (!is_float || w->scales->storage != MICA__STORAGE_PLAIN) {
+    bool known = dtype == MICA_DTYPE_F32 || dtype == MICA_DTYPE_F16 || dtype == MICA_DTYPE_BF16 ||
+                 (w->q.mode != MICA_QUANT_AFFINE && dtype == MICA_DTYPE_U8);
+    if (!known || w->scales->storage != MICA__STORAGE_PLAIN) {
         return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s': scales of type %s are not supported",
                           MICA_QUOTED_STR(w->view->name), w->scales->type_name);
     }
-    if (w->view->strides || w->scales->strides || w->biases->strides) {
+    if (w->view->strides || w->scales->strides || (w->biases && w->biases->strides)) {
         return mica__fail(err, MICA_UNSUPPORTED,
                           "tensor '%s': a quantized matrix that is not row-major is not supported",
                           MICA_QUOTED_STR(w->view->name));
     }
     MICA_TRY(check_finite(w, w->scales->data, dtype, "scale", err));
-    MICA_TRY(check_finite(w, w->biases->data, dtype, "bias", err));
+    if (w->biases) MICA_TRY(check_finite(w, w->biases->data, dtype, "bias", err));
     out->dtype = dtype;
     out->data = w->view->data;
     out->scales = w->scales->data;
-    out->biases = w->biases->data;
+    out->biases = w->biases ? w->biases->data : NULL;
     return MICA_OK;
 }
 
@@ -190,11 +195,10 @@ static mica_status make_affine(const mica__wanted *w, mica__weight *out, uint8_t
 static mica_status fill(const mica__wanted *w, uint8_t *pool, mica_error *err)
 {
     mica__weight *out = w->target;
-    *out = (mica__weight){
-        .ndim = w->ndim, .shape = {w->shape[0], w->shape[1]}, .bits = w->bits, .group_size = w->group_size};
+    *out = (mica__weight){.ndim = w->ndim, .shape = {w->shape[0], w->shape[1]}, .q = w->q};
     switch (place_of(w)) {
-    case IN_FILE_AFFINE:
-        return use_affine(w, out, err);
+    case IN_FILE_QUANTIZED:
+        return use_quantized(w, out, err);
     case MADE_AFFINE:
         return make_affine(w, out, pool, err);
     case MADE_SAME:
@@ -266,11 +270,12 @@ void mica__weights_release(mica__weights *w)
 mica_array *mica__weight_array(mica_graph *g, const mica__weight *w)
 {
     if (!w->ndim) return NULL;
-    if (!w->bits) return mica_from_memory(g, w->data, w->dtype, w->shape, w->ndim, NULL, NULL);
-    const int64_t codes[] = {w->shape[0], w->shape[1] * w->bits / 32},
-                  groups[] = {w->shape[0], w->shape[1] / w->group_size};
-    return mica_quantized(g, mica_from_memory(g, w->data, MICA_DTYPE_U32, codes, 2, NULL, NULL),
-                          mica_from_memory(g, w->scales, w->dtype, groups, 2, NULL, NULL),
-                          w->biases ? mica_from_memory(g, w->biases, w->dtype, groups, 2, NULL, NULL) : NULL,
-                          w->group_size, w->bits);
+    if (!w->q.bits) return mica_from_memory(g, w->data, w->dtype, w->shape, w->ndim, NULL, NULL);
+    const int64_t code_shape[] = {w->shape[0], w->shape[1] * w->q.bits / 32},
+                  groups[] = {w->shape[0], w->shape[1] / w->q.group_size};
+    mica_array *codes = mica_from_memory(g, w->data, MICA_DTYPE_U32, code_shape, 2, NULL, NULL),
+               *scales = mica_from_memory(g, w->scales, w->dtype, groups, 2, NULL, NULL);
+    if (w->q.mode != MICA_QUANT_AFFINE) return mica_quantized_float(g, w->q.mode, codes, scales);
+    mica_array *biases = w->biases ? mica_from_memory(g, w->biases, w->dtype, groups, 2, NULL, NULL) : NULL;
+    return mica_quantized(g, codes, scales, biases, w->q.group_size, w->q.bits);
 }

@@ -1,7 +1,7 @@
 /* models/weights.h: the tensors of a checkpoint, put where a decoder description wants them.
  *
- * What can be used as it lies in the mapped file is used there: float matrices, and matrices in MLX's affine layout (weight, scales,
- * biases). The rest is made once, tensor by tensor, in one block of memory: norms and biases as float32, GGUF block formats repacked into
+ * What can be used as it lies in the mapped file is used there: float matrices, and matrices in MLX's quantized layouts (weight, scales,
+ * and biases where the mode has them). The rest is made once, tensor by tensor, in one block of memory: norms and biases as float32, GGUF block formats repacked into
  * affine groups. A file's pages are let go as soon as its tensor has been copied, so that the peak is one copy of the result and one
  * tensor. */
 #ifndef MICA_MODELS_WEIGHTS_H
@@ -9,12 +9,13 @@
 
 #include "decoder_spec.h"
 #include "formats/checkpoint.h"
+#include "formats/quantize.h"
 
 typedef struct mica__weight {
     int ndim; /* 0: absent */
     int64_t shape[2];
-    mica_dtype dtype;     /* of the elements; of the scales if quantized */
-    int bits, group_size; /* bits 0: plain */
+    mica_dtype dtype;     /* of the elements; of the scales if affine */
+    mica__quantization q; /* bits 0: plain */
     const void *data;     /* elements, or codes */
     const void *scales, *biases;
 } mica__weight;

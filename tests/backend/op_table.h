@@ -196,12 +196,50 @@ MAYBE_UNUSED static mica__tensor make_affine(int64_t n, int64_t k, int bits, int
     }
     w.data = codes;
     /* Some are symmetric: no biases. */
-    w.affine = (mica__affine){bits, group, scale_dtype, scales.data, pick(3) ? biases.data : NULL};
+    w.affine = (mica__affine){bits, group, scale_dtype, scales.data, pick(3) ? biases.data : NULL, MICA_QUANT_AFFINE};
     return w;
+}
+
+/* A matrix of random codes in one of the modes of floats, with scales around `2 ^ exponent`. */
+MAYBE_UNUSED static mica__tensor make_quantized_float(int64_t n, int64_t k, mica_quant_mode mode)
+{
+    const int bits = mode == MICA_QUANT_MXFP8 ? 8 : 4, group = mode == MICA_QUANT_NVFP4 ? 16 : 32;
+    mica__tensor w = {.dtype = MICA_DTYPE_BF16, .ndim = 2, .quantized = true, .shape = {n, k}, .strides = {k, 1}};
+    size_t code_bytes = (size_t)(n * k * bits / 8), n_scales = (size_t)(n * k / group);
+    uint8_t *codes = guarded(code_bytes), *scales = guarded(n_scales);
+    for (size_t i = 0; i < code_bytes; i++)
+        codes[i] = (uint8_t)(bits == 8 ? 0x20 + pick(0x18) + 128 * pick(2) : pick(256));
+    for (size_t i = 0; i < n_scales; i++)
+        scales[i] = (uint8_t)(mode == MICA_QUANT_NVFP4 ? 0x18 + pick(0x20) : 122 + pick(5));
+    w.data = codes;
+    w.affine = (mica__affine){bits, group, MICA_DTYPE_U8, scales, NULL, mode};
+    return w;
+}
+
+/* Element [n, k] from the definition of the formats: sign, exponent, mantissa. */
+MAYBE_UNUSED static double small_float(unsigned v, int n_exponent, int n_mantissa)
+{
+    int bias = (1 << (n_exponent - 1)) - 1, mantissa = (int)(v & ((1u << n_mantissa) - 1));
+    int exponent = (int)(v >> n_mantissa & ((1u << n_exponent) - 1));
+    double x = exponent ? ldexp(mantissa + (1 << n_mantissa), exponent - bias - n_mantissa)
+                        : ldexp(mantissa, 1 - bias - n_mantissa);
+    return v >> (n_exponent + n_mantissa) & 1 ? -x : x;
+}
+
+MAYBE_UNUSED static double get_quantized_float(const mica__tensor *w, int64_t n, int64_t k)
+{
+    const mica__affine *a = &w->affine;
+    int64_t i = n * w->shape[1] + k;
+    unsigned code = ((const uint8_t *)w->data)[i * a->bits / 8],
+             scale = ((const uint8_t *)a->scales)[i / a->group_size];
+    if (a->bits == 4) code = code >> 4 * (i % 2) & 15;
+    double element = a->bits == 8 ? small_float(code, 4, 3) : small_float(code, 2, 1);
+    return element * (a->mode == MICA_QUANT_NVFP4 ? small_float(scale, 4, 3) : ldexp(1, (int)scale - 127));
 }
 
 MAYBE_UNUSED static double get_affine(const mica__tensor *w, int64_t n, int64_t k)
 {
+    if (w->affine.mode != MICA_QUANT_AFFINE) return get_quantized_float(w, n, k);
     const mica__affine *a = &w->affine;
     const uint8_t *row = (const uint8_t *)w->data + n * w->shape[1] * a->bits / 8;
     int64_t code = 0, g = n * (w->shape[1] / a->group_size) + k / a->group_size;

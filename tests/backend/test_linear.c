@@ -137,6 +137,21 @@ static void affine(void **state)
     }
 }
 
+/* mxfp4, mxfp8, nvfp4: float arithmetic however activations may be rounded. */
+static void quantized_floats(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"", "linear mxfp4", "linear mxfp8", "linear nvfp4"};
+    for (int mode = 1; mode < 4; mode++) {
+        for (int s = 0; s < N_SIZES; s++) {
+            int64_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
+            mica__tensor x = make(MICA_DTYPE_F32, (int64_t[]){m, k}, 2, s % 2 ? MISALIGNED : DENSE, 1, 1);
+            mica__tensor w = make_quantized_float(n, k, (mica_quant_mode)mode);
+            check_linear(names[mode], x, w, s % 2, (rounding)(s % 3), 2e-6);
+        }
+    }
+}
+
 /* The error of rounding activations, as the L2 norm over the outputs of Gaussian rows. */
 static void rounding_error(void **state)
 {
@@ -186,10 +201,8 @@ static void row_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(floats),
-        cmocka_unit_test(affine),
-        cmocka_unit_test(rounding_error),
-        cmocka_unit_test(row_bound),
+        cmocka_unit_test(floats),         cmocka_unit_test(affine),    cmocka_unit_test(quantized_floats),
+        cmocka_unit_test(rounding_error), cmocka_unit_test(row_bound),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     print_worst();

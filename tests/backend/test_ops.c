@@ -541,6 +541,36 @@ static void quantized_rows(void **state)
     }
 }
 
+/* All codes and scales that MLX writes, exactly. */
+static void quantized_float_rows(void **state)
+{
+    (void)state;
+    static const mica_quant_mode modes[] = {MICA_QUANT_MXFP4, MICA_QUANT_MXFP8, MICA_QUANT_NVFP4};
+    for (int i = 0; i < 6; i++) {
+        const int rows = i % 2;
+        const int64_t k = 32 * 21;
+        op_case c = {.name = rows ? "take quantized floats" : "dequantize floats",
+                     .instr = {.op = rows ? MICA__OP_TAKE : MICA__OP_DEQUANTIZE, .n_in = 1 + rows}};
+        mica__tensor w = make_quantized_float(9, k, modes[i / 2]);
+        uint8_t *codes = w.data, *scales = (uint8_t *)(uintptr_t)w.affine.scales;
+        for (int64_t j = 0; j < 9 * k * w.affine.bits / 8; j++) codes[j] = (uint8_t)(j * 7);
+        for (int64_t j = 0; j < 9 * k / w.affine.group_size; j++) {
+            int low = w.affine.mode == MICA_QUANT_NVFP4 ? 0 : 10, high = w.affine.mode == MICA_QUANT_NVFP4 ? 127 : 240;
+            scales[j] = (uint8_t)(low + j * 5 % (high - low));
+        }
+        c.instr.in[0] = w;
+        if (rows) c.instr.in[1] = make(MICA_DTYPE_I32, (int64_t[]){5}, 1, DENSE, 0, 9);
+        c.instr.out =
+            (mica__tensor){.dtype = rows ? MICA_DTYPE_F32 : MICA_DTYPE_BF16, .ndim = 2, .shape = {rows ? 5 : 9, k}};
+        int64_t n = size_of(&c.instr.out);
+        c.expected = calloc((size_t)n, sizeof(double));
+        for (int64_t j = 0; j < n; j++)
+            c.expected[j] = get_quantized_float(&w, rows ? (int64_t)get(&c.instr.in[1], j / k) : j / k, j % k);
+        check_case(&c);
+        drop_all();
+    }
+}
+
 /* ---- reductions and orders ------------------------------------------------------------------------------------------------ */
 
 static double reduction(mica__op op, const double *x, int64_t n)
@@ -822,12 +852,25 @@ static void row_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unary),      cmocka_unit_test(binary),      cmocka_unit_test(special_values),
-        cmocka_unit_test(where),      cmocka_unit_test(chained),     cmocka_unit_test(astype),
-        cmocka_unit_test(half_types), cmocka_unit_test(concatenate), cmocka_unit_test(fill),
-        cmocka_unit_test(take),       cmocka_unit_test(take_along),  cmocka_unit_test(quantized_rows),
-        cmocka_unit_test(reductions), cmocka_unit_test(softmax),     cmocka_unit_test(orders),
-        cmocka_unit_test(matmul),     cmocka_unit_test(norms),       cmocka_unit_test(rope),
+        cmocka_unit_test(unary),
+        cmocka_unit_test(binary),
+        cmocka_unit_test(special_values),
+        cmocka_unit_test(where),
+        cmocka_unit_test(chained),
+        cmocka_unit_test(astype),
+        cmocka_unit_test(half_types),
+        cmocka_unit_test(concatenate),
+        cmocka_unit_test(fill),
+        cmocka_unit_test(take),
+        cmocka_unit_test(take_along),
+        cmocka_unit_test(quantized_rows),
+        cmocka_unit_test(quantized_float_rows),
+        cmocka_unit_test(reductions),
+        cmocka_unit_test(softmax),
+        cmocka_unit_test(orders),
+        cmocka_unit_test(matmul),
+        cmocka_unit_test(norms),
+        cmocka_unit_test(rope),
         cmocka_unit_test(row_bounds),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);

@@ -302,8 +302,31 @@ void mica__unpack(uint8_t *dst, const uint8_t *row, size_t row_bytes, int bits, 
     }
 }
 
+/* The modes of floats: an element times its scale is exact. */
+static void dequantize_floats(float *dst, const mica__tensor *w, int64_t r, int64_t begin, int64_t n)
+{
+    enum { RUN = 16 };
+    const mica__affine *a = &w->affine;
+    const size_t row_bytes = mica__row_bytes(w);
+    const uint8_t *row = (const uint8_t *)w->data + (size_t)r * row_bytes;
+    const uint8_t *scales = (const uint8_t *)a->scales + r * (w->shape[1] / a->group_size);
+    uint8_t codes[RUN];
+    for (int64_t i = 0; i < n; i += RUN) {
+        int64_t count = n - i < RUN ? n - i : RUN;
+        uint8_t byte = scales[(begin + i) / a->group_size];
+        float scale = a->mode == MICA_QUANT_NVFP4 ? mica__from_e4m3(byte) : mica__from_e8m0(byte);
+        mica__unpack(codes, row, row_bytes, a->bits, begin + i, count);
+        for (int64_t j = 0; j < count; j++)
+            dst[i + j] = scale * (a->bits == 8 ? mica__from_e4m3(codes[j]) : mica__from_e2m1(codes[j]));
+    }
+}
+
 void mica__dequantize(float *dst, const mica__tensor *w, int64_t r, int64_t begin, int64_t n)
 {
+    if (w->affine.mode != MICA_QUANT_AFFINE) {
+        dequantize_floats(dst, w, r, begin, n);
+        return;
+    }
     enum { RUN = 32 };
     const mica__affine *a = &w->affine;
     size_t row_bytes = mica__row_bytes(w);

@@ -80,7 +80,8 @@ void mica__store_f32_avx2(const float *src, void *dst, mica_dtype dtype, int64_t
 
 /* Codes [begin, begin + n) of a row of an affine matrix, unpacked to a byte each. Reads only the row's own row_bytes. */
 void mica__unpack(uint8_t *dst, const uint8_t *row, size_t row_bytes, int bits, int64_t begin, int64_t n);
-/* Elements [begin, begin + n) of row `r`; begin is a multiple of 32. Each is one fused multiply-add: rounded once. */
+/* Elements [begin, begin + n) of row `r` of a quantized matrix; begin is a multiple of 32. Affine: each is one fused multiply-add, rounded
+ * once; other modes: exact. */
 void mica__dequantize(float *dst, const mica__tensor *w, int64_t r, int64_t begin, int64_t n);
 
 /* Bytes of one row of codes. */

@@ -1,4 +1,4 @@
-/* backend/cpu/linear.c: x [M, K] times the transpose of w [N, K], plain: any float dtype or affine codes.
+/* backend/cpu/linear.c: x [M, K] times the transpose of w [N, K], plain: any float dtype or quantized codes.
  *
  * Every member has a range of rows of w, which it turns into floats one at a time and multiplies with all rows of x. */
 #include "convert.h"
@@ -46,7 +46,8 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     if (x->ndim != 2 || w->ndim != 2 || !mica__floating(x->dtype) || !mica__floating(w->dtype)) return false;
     if (instr->n_in > 2 && instr->in[2].dtype != MICA_DTYPE_F32) return false;
-    if (!plain && mica__has_avx2()) {
+    const bool floats = w->quantized && w->affine.mode != MICA_QUANT_AFFINE;
+    if (!plain && mica__has_avx2() && !floats) {
         if (!instr->exact && instr->int8 && mica__linear_int8_avx2(instr)) return true;
         if (!instr->exact && mica__linear_int16_avx2(instr)) return true;
         if (mica__linear_avx2(instr)) return true;
