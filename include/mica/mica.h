@@ -10,6 +10,7 @@
 #include "generate.h"
 #include "memory.h"
 #include "model.h"
+#include "perplexity.h"
 #include "progress.h"
 #include "save.h"
 #include "tokenizer.h"

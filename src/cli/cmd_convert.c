@@ -6,9 +6,11 @@
 #include "progress.h"
 #include "report.h"
 #include "resolve.h"
+#include "score.h"
 #include "verbs.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <mica/save.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +20,18 @@ typedef struct choices {
     const char *model, *output, *format, *quantize, *quantizer, *rules, *dtype, *shard, *base_model;
     int64_t threads;
     bool dequantize, overwrite, card, json;
+    int evaluate; /* -1: where it takes seconds */
 } choices;
+
+/* Parameters up to which predictions are compared unasked: two models of that size read the short text in a few seconds. */
+static const uint64_t MAX_UNASKED = 300000000;
+
+/* What converting did to predictions on a short text. */
+typedef struct evaluation {
+    bool done;
+    const char *why; /* not */
+    mica_perplexity_result figures;
+} evaluation;
 
 /* ---- options -------------------------------------------------------------------------------------------------------------- */
 
@@ -43,6 +56,12 @@ static uint64_t size_of(const char *text)
     return 0;
 }
 
+static void take_evaluate(void *value, const option *o, const char *text)
+{
+    (void)o;
+    *(int *)value = strcmp(text, "true") == 0;
+}
+
 static int read_rules(const char *path, buffer *text)
 {
     mica_error err;
@@ -53,7 +72,21 @@ static int read_rules(const char *path, buffer *text)
 
 /* ---- the report ----------------------------------------------------------------------------------------------------------- */
 
-static void print_table(const mica_save_report *r)
+static void print_evaluation(const evaluation *e)
+{
+    const mica_perplexity_result *f = &e->figures;
+    if (!e->done) {
+        if (e->why) out_printf("perplexity       not compared: %s\n", e->why);
+        return;
+    }
+    out_printf(
+        "perplexity       %.3f, was %.3f (%+.2f%% +- %.2f%%), KL divergence %.3g, same first choice %.1f%%, on a short "
+        "text of %" PRId64 " tokens\n",
+        f->perplexity, f->reference_perplexity, expm1(f->nll_change) * 100, f->nll_change_error * 100, f->kl,
+        f->top1_agreement * 100, f->n_scored);
+}
+
+static void print_table(const mica_save_report *r, const evaluation *e)
 {
     out_printf("%s: %.1f MB in %d file%s, %.3f bits per weight, %.1f s\n", r->path, (double)r->tensor_bytes / 1e6,
                r->n_shards, r->n_shards == 1 ? "" : "s", r->bits_per_weight, r->seconds);
@@ -67,9 +100,10 @@ static void print_table(const mica_save_report *r)
         out_printf("%-16s %-16s %10.1f %14.3g %12.3g %9.2f%%\n", k->name, k->form, (double)k->n_bytes / 1e6,
                    k->largest_error, k->mean_error, k->relative_error * 100);
     }
+    print_evaluation(e);
 }
 
-static void print_json(const mica_save_report *r)
+static void print_json(const mica_save_report *r, const evaluation *e)
 {
     out_printf("{\"path\": ");
     out_json(r->path);
@@ -86,7 +120,61 @@ static void print_json(const mica_save_report *r)
                    ", \"largest_error\": %.9g, \"mean_error\": %.9g, \"relative_error\": %.9g}",
                    k->n_tensors, k->n_parameters, k->n_bytes, k->largest_error, k->mean_error, k->relative_error);
     }
-    out_printf("]}\n");
+    const mica_perplexity_result *f = &e->figures;
+    if (e->done)
+        out_printf("], \"evaluation\": {\"positions\": %" PRId64
+                   ", \"perplexity\": %.9g, \"source_perplexity\": %.9g, \"nll_change\": %.9g, \"nll_change_error\": "
+                   "%.9g, \"kl\": %.9g, \"kl_error\": %.9g, \"top1_agreement\": %.9g}}\n",
+                   f->n_scored, f->perplexity, f->reference_perplexity, f->nll_change, f->nll_change_error, f->kl,
+                   f->kl_error, f->top1_agreement);
+    else
+        out_printf("], \"evaluation\": null}\n");
+}
+
+/* ---- evaluation ----------------------------------------------------------------------------------------------------------- */
+
+static mica_status compare(const choices *c, const char *source, const char *target, mica_perplexity_result *out,
+                           mica_error *err)
+{
+    progress_bar bar;
+    mica_device *device = NULL;
+    mica_model *before = NULL, *after = NULL;
+    const mica_device_options on = {.n_threads = (int)c->threads};
+    mica_status status = mica_device_create(&device, &on, err);
+    const mica_model_options load = {.device = device, .progress = progress_start(&bar)};
+    if (status == MICA_OK) status = mica_model_load(&after, target, &load, err);
+    if (status == MICA_OK) status = mica_model_load(&before, source, &load, err);
+    if (status == MICA_OK) {
+        const mica_perplexity_options options = {.n_threads = (int)c->threads, .progress = load.progress};
+        const char *text = sample_text();
+        status = score_text(after, before, text, strlen(text), 0, &options, out, err);
+    }
+    progress_end(&bar);
+    mica_model_free(after);
+    mica_model_free(before);
+    mica_device_free(device);
+    return status;
+}
+
+/* The folder is complete by now: what goes wrong here is no reason to fail. */
+static void evaluate(const choices *c, const char *source, const mica_save_report *r, evaluation *e)
+{
+    mica_error err;
+    bool changed = false;
+    for (int i = 0; i < r->n_kinds; i++) changed |= r->kinds[i].largest_error > 0;
+    if (c->evaluate == 0 || (c->evaluate < 0 && !changed)) return;
+    if (c->evaluate < 0 && r->n_parameters > MAX_UNASKED) {
+        e->why = "that takes a while for a model of this size, --evaluate does it";
+        return;
+    }
+    const mica_status status = compare(c, source, r->path, &e->figures, &err);
+    e->done = status == MICA_OK;
+    if (status == MICA_NOT_FOUND)
+        e->why = "there is no tokenizer";
+    else if (status == MICA_CANCELLED)
+        e->why = "interrupted";
+    else if (status != MICA_OK)
+        warn("predictions were not compared: %s", err.message);
 }
 
 /* ---- converting ----------------------------------------------------------------------------------------------------------- */
@@ -113,17 +201,19 @@ static int convert(const choices *c, const char *source, uint64_t shard, const c
     };
     interrupt_defer(true, false);
     const mica_status status = mica_convert(source, c->output, &options, &report, &err);
-    interrupt_defer(false, false);
     progress_end(&bar);
+    evaluation e = {0};
+    if (status == MICA_OK) evaluate(c, source, report, &e);
+    interrupt_defer(false, false);
     if (status != MICA_OK) return fail(&err);
-    (c->json ? print_json : print_table)(report);
+    (c->json ? print_json : print_table)(report, &e);
     mica_save_report_free(report);
     return out_finish();
 }
 
 int cmd_convert(int argc, char **argv)
 {
-    choices c = {.card = true};
+    choices c = {.card = true, .evaluate = -1};
     const option own[] = {
         {.name = "model",
          .letter = 'm',
@@ -188,6 +278,12 @@ int cmd_convert(int argc, char **argv)
          .value = &c.base_model,
          .argument = "ID",
          .help = "what the model card names as the source"},
+        {.name = "evaluate",
+         .kind = OPTION_COLLECT,
+         .value = &c.evaluate,
+         .collect = take_evaluate,
+         .help =
+             "compare predictions before and after on a short text; default: for models up to 300 million parameters"},
         {.name = "threads",
          .kind = OPTION_NUMBER,
          .value = &c.threads,

@@ -23,6 +23,7 @@ static const struct verb {
     {"convert", cmd_convert, "a checkpoint into another: MLX or Transformers, quantized or not"},
     {"info", cmd_info, "what a model is and what it needs"},
     {"logits", cmd_logits, "scores of every next token, into a file"},
+    {"perplexity", cmd_perplexity, "how well a model predicts a text, and how far it is from another"},
     {"tokenize", cmd_tokenize, "text to token ids"},
     {"detokenize", cmd_detokenize, "token ids to text"},
     {"template", cmd_template, "a conversation to the prompt that its model expects"},
