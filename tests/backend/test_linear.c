@@ -71,8 +71,9 @@ static void check_linear(const char *name, mica__tensor x, mica__tensor w, bool 
 }
 
 static const int64_t sizes[][3] = {/* M, N, K */
-                                   {1, 1, 32},   {1, 5, 64},  {2, 3, 96},    {3, 17, 128}, {4, 16, 160},
-                                   {5, 33, 320}, {7, 9, 576}, {13, 50, 192}, {33, 31, 64}, {70, 40, 1152}};
+                                   {1, 1, 32},   {1, 5, 64},     {2, 3, 96},    {3, 17, 128},
+                                   {4, 16, 160}, {5, 33, 320},   {7, 9, 576},   {13, 50, 192},
+                                   {33, 31, 64}, {70, 40, 1152}, {261, 18, 640}};
 enum { N_SIZES = sizeof sizes / sizeof *sizes };
 
 static void floats(void **state)
