@@ -107,6 +107,10 @@ static mica_status check_callbacks(const mica__search *d, mica_error *err)
 {
     const mica_batch_callbacks *c = &d->q->callbacks;
     const mica__settings *s = d->settings;
+    if ((d->q->assistant || s->lookup) && d->n_rows > 1) {
+        return mica__fail(err, MICA_INVALID, "an assistant or prompt lookup works on one sequence, not on %zu",
+                          d->n_rows);
+    }
     if (c->tokens && s->n_beams > 1) return mica__fail(err, MICA_INVALID, "a beam search has no tokens to stream");
     if (c->token && d->n_prompts * s->n_sequences > 1)
         return mica__fail(err, MICA_INVALID, "the text of one sequence can be followed, not of %zu",
@@ -120,8 +124,10 @@ static mica_status generate(mica_batch *b, const mica_batch_request *q, mica_bat
     mica_status status = mica__search_start(&d, b, q, err);
     if (!status) status = check_callbacks(&d, err);
     if (!status) {
-        bool beams = d.settings->n_beams > 1;
-        status = beams ? mica__beam_search(&d, result, err) : mica__sample(&d, result, err);
+        bool guesses = q->assistant || d.settings->lookup;
+        status = guesses                   ? mica__assisted_search(&d, result, err)
+                 : d.settings->n_beams > 1 ? mica__beam_search(&d, result, err)
+                                           : mica__sample(&d, result, err);
     }
     if (!status || status == MICA_CANCELLED) mica__result_finish(result, &d);
     mica__search_release(&d);

@@ -176,7 +176,7 @@ mica_status mica__sampler_step(mica__sampler *s, bool *end, mica_error *err)
 
 /* ---- results -------------------------------------------------------------------------------------------------------------------- */
 
-mica_status mica__sampler_result(const mica__sampler *s, mica_batch_result *result, mica_error *err)
+static mica_status give_result(const mica__sampler *s, mica_batch_result *result, mica_error *err)
 {
     const mica__search *d = s->d;
     const size_t n = d->step;
@@ -188,6 +188,13 @@ mica_status mica__sampler_result(const mica__sampler *s, mica_batch_result *resu
         result->reasons[r] = s->reasons[r];
     }
     return MICA_OK;
+}
+
+mica_status mica__sampler_finish(const mica__sampler *s, mica_status status, mica_batch_result *result, mica_error *err)
+{
+    if (status && (status != MICA_CANCELLED || !s->chosen)) return status;
+    mica_status given = give_result(s, result, status ? NULL : err);
+    return status ? status : given;
 }
 
 static mica_status run(mica__sampler *s, mica_error *err)
@@ -205,10 +212,7 @@ mica_status mica__sample(mica__search *d, mica_batch_result *result, mica_error 
     mica__sampler s = {.d = d};
     mica_status status = mica__sampler_start(&s, d, err);
     if (!status) status = run(&s, err);
-    if (status == MICA_OK || (status == MICA_CANCELLED && s.chosen)) {
-        mica_status given = mica__sampler_result(&s, result, status ? NULL : err);
-        if (!status) status = given;
-    }
+    status = mica__sampler_finish(&s, status, result, err);
     mica__sampler_release(&s);
     return status;
 }

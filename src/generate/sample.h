@@ -21,7 +21,9 @@ mica_status mica__sampler_start(mica__sampler *s, mica__search *d, mica_error *e
 void mica__sampler_release(mica__sampler *s); /* {0} allowed */
 /* One token for every row, from the logits in the search's scores. *end: there is nothing left to do. */
 mica_status mica__sampler_step(mica__sampler *s, bool *end, mica_error *err);
-mica_status mica__sampler_result(const mica__sampler *s, mica_batch_result *result, mica_error *err);
+/* Fills result with what there is, if the search ended with OK or MICA_CANCELLED; returns the status of the whole. */
+mica_status mica__sampler_finish(const mica__sampler *s, mica_status status, mica_batch_result *result,
+                                 mica_error *err);
 
 /* Reports ids[i] to the token callback; with the last one comes what is left of its text. stream NULL: no text. */
 mica_status mica__report_token(const mica_batch_callbacks *c, mica_decode_stream *stream, mica__buf *text, int32_t id,

@@ -336,6 +336,8 @@ void mica__result_finish(mica_batch_result *r, mica__search *d)
     r->n_rows = d->n_rows;
     r->vocab = d->vocab;
     r->n_prompt = d->n_prompt;
+    r->n_guessed = d->n_guessed;
+    r->n_accepted = d->n_accepted;
     r->prompt_seconds = (d->first > 0 ? d->first : now) - d->started;
     r->decode_seconds = d->first > 0 ? now - d->first : 0;
     r->scores = d->kept_scores.data;

@@ -34,6 +34,7 @@ typedef struct mica__search {
     mica__kept_scores kept_scores, kept_logits;
     double started, first; /* seconds */
     int64_t n_prompt;      /* prompt tokens computed */
+    int64_t n_guessed, n_accepted;
 } mica__search;
 
 double mica__seconds(void);
@@ -66,5 +67,6 @@ mica_status mica__fail_cancelled(mica_error *err);
 /* The strategies. They fill result as far as they got, also when they fail. */
 mica_status mica__sample(mica__search *d, mica_batch_result *result, mica_error *err);
 mica_status mica__beam_search(mica__search *d, mica_batch_result *result, mica_error *err); /* all or nothing */
+mica_status mica__assisted_search(mica__search *d, mica_batch_result *result, mica_error *err);
 
 #endif

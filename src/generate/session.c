@@ -145,16 +145,20 @@ mica_status mica_session_truncate(mica_session *s, int64_t n, mica_error *err)
     return MICA_OK;
 }
 
-/* Keys that were rotated for another length than `length` would ask for cannot be shared. */
-static bool rotations_fit(const mica_session *s, int64_t length)
+bool mica__session_length_matters(const mica_session *s, int64_t length)
 {
     const mica__decoder_spec *spec = &s->model->spec;
     for (int i = 0; i < spec->n_ropes; i++) {
         const mica__rope *r = &spec->ropes[i];
-        int64_t limit = mica__rope_short_length(r);
-        if (mica__rope_is_dynamic(r) && (s->cache.longest > limit || length > limit)) return false;
+        if (mica__rope_is_dynamic(r) && length > mica__rope_short_length(r)) return true;
     }
-    return true;
+    return false;
+}
+
+/* Keys that were rotated for another length than `length` would ask for cannot be shared. */
+static bool rotations_fit(const mica_session *s, int64_t length)
+{
+    return !mica__session_length_matters(s, s->cache.longest > length ? s->cache.longest : length);
 }
 
 void mica__session_keep_prefix(mica_session *s, const int32_t *ids, size_t n)

@@ -28,6 +28,9 @@ struct mica_session {
 /* Keeps as much of the common prefix of ids[0..n) and the session as possible, but less than n tokens, and drops the rest. */
 void mica__session_keep_prefix(mica_session *s, const int32_t *ids, size_t n);
 
+/* True if keys of a sequence of `length` are rotated otherwise than those of a shorter one. */
+bool mica__session_length_matters(const mica_session *s, int64_t length);
+
 /* Makes `to` the same sequence as `from`; both have the same model and capacity. What they have in common already is not copied. */
 mica_status mica__session_fork(mica_session *to, const mica_session *from, mica_error *err);
 

@@ -256,6 +256,25 @@ mica_status mica__settings_resolve(mica__settings *out, const mica_generation_co
     return r.status;
 }
 
+mica_status mica__draft_settings_resolve(mica__draft_settings *out, const mica_generation_config *c,
+                                         const mica_generation_config *assistant, mica_error *err)
+{
+    static const mica__setting_id ids[] = {MICA__SET_num_assistant_tokens, MICA__SET_num_assistant_tokens_schedule,
+                                           MICA__SET_assistant_confidence_threshold};
+    const mica_generation_config *from[3];
+    for (int i = 0; i < 3; i++) from[i] = c->values[ids[i]] ? c : assistant;
+    reader r = {.c = from[0], .err = err};
+    out->n_tokens = (size_t)whole(&r, ids[0], 20);
+    r.c = from[1];
+    mica__str schedule = MICA_STR("");
+    mica__json_string(value(&r, ids[1]), &schedule);
+    out->adapts = mica__str_starts(schedule, "heuristic");
+    r.c = from[2];
+    out->threshold = number(&r, ids[2], 0);
+    mica__json_release(&r.doc);
+    return r.status;
+}
+
 bool mica__settings_is_end(const mica__settings *s, int32_t id)
 {
     for (size_t i = 0; i < s->eos.n; i++) {

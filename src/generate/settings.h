@@ -58,6 +58,15 @@ typedef struct mica__settings {
 
 bool mica__settings_is_end(const mica__settings *s, int32_t id);
 
+/* How an assistant guesses: what the request says, else the assistant's own settings. */
+typedef struct mica__draft_settings {
+    size_t n_tokens;  /* at a time */
+    bool adapts;      /* their number follows how many were right */
+    double threshold; /* no more after a guess less probable than this */
+} mica__draft_settings;
+mica_status mica__draft_settings_resolve(mica__draft_settings *out, const mica_generation_config *c,
+                                         const mica_generation_config *assistant, mica_error *err);
+
 /* INVALID for ids outside the vocabulary and for a prompt that is already max_length long; UNSUPPORTED for settings that are not there yet. */
 mica_status mica__settings_resolve(mica__settings *out, const mica_generation_config *c, int64_t n_prompt,
                                    int64_t context, int64_t vocab, mica_error *err);

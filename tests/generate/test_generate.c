@@ -59,9 +59,6 @@ static const char *key_text(mica__jval member, char out[64])
 
 /* ---- settings ------------------------------------------------------------------------------------------------------------------ */
 
-/* Prompt lookup is not there yet: it is refused by name, never ignored. */
-static bool is_refused(mica__jval settings) { return mica__json_get(settings, "prompt_lookup_num_tokens"); }
-
 static void check_sequences(mica_model *model, mica__jval prompt, mica__jval row, const char *name)
 {
     mica__jval settings = mica__json_get(row, "settings"), sequences = mica__json_get(row, "sequences");
@@ -74,25 +71,20 @@ static void check_sequences(mica_model *model, mica__jval prompt, mica__jval row
     if (!mica__json_get(settings, "max_length")) set(config, "max_new_tokens", "24");
     reference_check(mica_batch_create(&batch, model, NULL, &err), &err, name);
     const mica_batch_request q = {.ids = ids, .n_prompts = 1, .width = n_prompt, .config = config};
-    mica_status status = mica_batch_generate(batch, &q, &r, &err);
-    if (is_refused(settings)) {
-        assert_int_equal(status, MICA_UNSUPPORTED);
-    } else {
-        reference_check(status, &err, name);
-        assert_int_equal(r.n_sequences, mica__json_count(sequences));
-        for (mica__jval s = mica__json_first(sequences); s; s = mica__json_next(sequences, s), i++) {
-            size_t n;
-            int32_t *expected = reference_ids(s, &n);
-            if (n_prompt + r.n_new != n ||
-                memcmp(expected + n_prompt, r.ids + i * r.n_new, r.n_new * sizeof *expected) != 0)
-                fail_msg("%s: another sequence %zu (%zu tokens, expected %zu)", name, i, r.n_new, n - n_prompt);
-            double score;
-            if (mica__json_double(mica__json_at(mica__json_get(row, "sequences_scores"), i), &score)) {
-                printf("%-20s score %zu differs by %.2g\n", name, i, fabs(score - (double)r.sequences_scores[i]));
-                assert_true(fabs(score - (double)r.sequences_scores[i]) <= 1e-4);
-            }
-            mica__free(expected);
+    reference_check(mica_batch_generate(batch, &q, &r, &err), &err, name);
+    assert_int_equal(r.n_sequences, mica__json_count(sequences));
+    for (mica__jval s = mica__json_first(sequences); s; s = mica__json_next(sequences, s), i++) {
+        size_t n;
+        int32_t *expected = reference_ids(s, &n);
+        if (n_prompt + r.n_new != n ||
+            memcmp(expected + n_prompt, r.ids + i * r.n_new, r.n_new * sizeof *expected) != 0)
+            fail_msg("%s: another sequence %zu (%zu tokens, expected %zu)", name, i, r.n_new, n - n_prompt);
+        double score;
+        if (mica__json_double(mica__json_at(mica__json_get(row, "sequences_scores"), i), &score)) {
+            printf("%-20s score %zu differs by %.2g\n", name, i, fabs(score - (double)r.sequences_scores[i]));
+            assert_true(fabs(score - (double)r.sequences_scores[i]) <= 1e-4);
         }
+        mica__free(expected);
     }
     mica_batch_result_release(&r);
     mica_batch_free(batch);
