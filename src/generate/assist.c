@@ -91,7 +91,7 @@ static int32_t draft_token(assist *a, const int32_t *ids, size_t n, mica__random
     mica__search *d = a->d;
     float *scores = a->draft_scores;
     for (size_t i = (size_t)a->draft->model->spec.vocab; i < d->vocab; i++) scores[i] = -INFINITY;
-    d->processors.s = d->settings;
+    mica__search_look_at(d, 0);
     mica__processors_apply(&d->processors, ids, n, scores);
     int32_t id =
         d->settings->do_sample ? mica__choose_random(scores, d->vocab, random) : mica__choose_best(scores, d->vocab);

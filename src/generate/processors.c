@@ -291,7 +291,8 @@ void mica__processors_penalize(mica__processors *p, const int32_t *ids, size_t n
     const mica__settings *s = p->s;
     size_t n_prompt = (size_t)s->n_prompt;
     bias(s->biases, s->n_biases, ids, n, scores);
-    if (s->encoder_repetition_penalty != 1) penalize(p, ids, n_prompt, 1 / s->encoder_repetition_penalty, scores);
+    if (s->encoder_repetition_penalty != 1)
+        penalize(p, p->prompt.ids, p->prompt.n, 1 / s->encoder_repetition_penalty, scores);
     if (s->repetition_penalty != 1) penalize(p, ids, n, s->repetition_penalty, scores);
     if (s->no_repeat_ngram > 0) ban_ngrams(ids, n, ids, n, (size_t)s->no_repeat_ngram, scores);
     if (s->encoder_no_repeat_ngram > 0) ban_ngrams(ids, n_prompt, ids, n, (size_t)s->encoder_no_repeat_ngram, scores);

@@ -9,6 +9,7 @@
 
 typedef struct mica__processors {
     const mica__settings *s; /* may be changed between calls, for rows whose prompts have other lengths */
+    mica__id_list prompt;    /* whose tokens encoder_repetition_penalty is about; may be changed between calls, too */
     size_t vocab;
     uint8_t *seen;               /* [vocab] scratch: 1 for ids met */
     mica__candidate *candidates; /* [vocab] scratch */

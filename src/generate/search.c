@@ -269,11 +269,20 @@ static mica_status keep_allowed(mica__search *d, size_t row, mica_error *err)
     return MICA_OK;
 }
 
+void mica__search_look_at(mica__search *d, size_t row)
+{
+    const size_t prompt = row;
+    d->processors.s = mica__row_settings(d, row);
+    d->processors.prompt = (mica__id_list){NULL, 0};
+    if (prompt >= d->n_prompts) return;
+    d->processors.prompt = (mica__id_list){d->q->ids + prompt * d->q->width, prompt_length(d->q, prompt)};
+}
+
 /* All that comes before the caller's own processor. */
 static mica_status process_row(mica__search *d, size_t row, mica_error *err)
 {
     float *scores = mica__row_scores(d, row);
-    d->processors.s = mica__row_settings(d, row);
+    mica__search_look_at(d, row);
     for (size_t i = 0; i < d->vocab && !d->processors.s->remove_invalid; i++) {
         if (isnan(scores[i])) return mica__fail(err, MICA_DATA, "nan_logits: the model's scores are not numbers");
     }
@@ -302,7 +311,7 @@ mica_status mica__search_process(mica__search *d, mica_error *err)
     }
     if (c->process && c->process(c->context, &step)) return mica__fail_cancelled(err);
     for (size_t r = 0; r < d->n_rows; r++) {
-        d->processors.s = mica__row_settings(d, r);
+        mica__search_look_at(d, r);
         if (!d->idle[r]) mica__processors_warp(&d->processors, mica__row_scores(d, r));
     }
     return d->q->want_scores ? keep_scores(&d->kept_scores, d, err) : MICA_OK;

@@ -49,6 +49,10 @@ mica_status mica__search_advance(mica__search *d, mica_error *err);
 /* scores: from logits to what a token is chosen by; keeps what the request wants. */
 mica_status mica__search_process(mica__search *d, mica_error *err);
 
+/* Sets the processors up for a row. encoder_repetition_penalty counts prompts as Transformers does: row i has prompt i, and where a prompt has
+ * several rows, those from n_prompts on have none. */
+void mica__search_look_at(mica__search *d, size_t row);
+
 static inline int32_t *mica__row_ids(const mica__search *d, size_t row) { return d->ids + row * d->stride; }
 static inline float *mica__row_scores(const mica__search *d, size_t row) { return d->scores + row * d->vocab; }
 static inline mica__settings *mica__row_settings(const mica__search *d, size_t row)

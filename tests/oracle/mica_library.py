@@ -1,6 +1,7 @@
 """The few calls of libmica that the oracles need, through ctypes. The library is found by MICA_LIBRARY or in build/*/libmica.so."""
 import ctypes as c
 import glob
+import json
 import os
 
 
@@ -14,7 +15,7 @@ class Callback(c.Structure):
 
 class ModelOptions(c.Structure):
     _fields_ = [("device", c.c_void_p), ("n_threads", c.c_int), ("dtype", c.c_char_p), ("precision", c.c_int), ("max_rows", c.c_int),
-                ("config_only", c.c_bool), ("progress", Callback), ("notices", Callback)]
+                ("with_tokenizer", c.c_bool), ("config_only", c.c_bool), ("progress", Callback), ("notices", Callback), ("random_weights", c.c_char_p)]
 
 
 class SessionOptions(c.Structure):
@@ -27,6 +28,33 @@ class Ids(c.Structure):
 
 class Result(c.Structure):
     _fields_ = [("ids", Ids), ("reason", c.c_int), ("n_prompt", c.c_int64), ("prompt_seconds", c.c_double), ("decode_seconds", c.c_double)]
+
+
+FLOATS = c.POINTER(c.c_float)
+
+
+class Step(c.Structure):
+    _fields_ = [("step", c.c_size_t), ("n_rows", c.c_size_t), ("vocab", c.c_size_t), ("stride", c.c_size_t),
+                ("ids", c.POINTER(c.c_int32)), ("lengths", c.POINTER(c.c_size_t)), ("scores", FLOATS)]
+
+
+class Callbacks(c.Structure):
+    _fields_ = [("context", c.c_void_p), ("process", c.c_void_p), ("stop", c.c_void_p), ("allow", c.c_void_p), ("tokens", c.c_void_p),
+                ("token", c.c_void_p), ("token_context", c.c_void_p)]
+
+
+class Request(c.Structure):
+    _fields_ = [("ids", c.POINTER(c.c_int32)), ("mask", c.POINTER(c.c_uint8)), ("lengths", c.POINTER(c.c_size_t)), ("n_prompts", c.c_size_t),
+                ("width", c.c_size_t), ("config", c.c_void_p), ("negative_ids", c.POINTER(c.c_int32)), ("negative_mask", c.POINTER(c.c_uint8)),
+                ("negative_width", c.c_size_t), ("assistant", c.c_void_p), ("want_scores", c.c_bool), ("want_logits", c.c_bool),
+                ("callbacks", Callbacks)]
+
+
+class BatchResult(c.Structure):
+    _fields_ = [("n_sequences", c.c_size_t), ("n_new", c.c_size_t), ("ids", c.POINTER(c.c_int32)), ("lengths", c.POINTER(c.c_size_t)),
+                ("reasons", c.POINTER(c.c_int)), ("sequences_scores", FLOATS), ("beam_indices", c.POINTER(c.c_int32)), ("n_steps", c.c_size_t),
+                ("n_rows", c.c_size_t), ("vocab", c.c_size_t), ("scores", FLOATS), ("logits", FLOATS), ("n_prompt", c.c_int64),
+                ("n_guessed", c.c_int64), ("n_accepted", c.c_int64), ("prompt_seconds", c.c_double), ("decode_seconds", c.c_double)]
 
 
 ON_TOKEN = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int32, c.c_void_p, c.c_size_t, c.POINTER(c.c_float))
@@ -101,10 +129,42 @@ class Model:
             lib.mica_session_free(session)
         return new, scores
 
+    def batch(self, ids, mask, settings, negative=None, assistant=None, want=True):
+        """ids, mask: numpy arrays [B, T]. A dictionary with Transformers' names."""
+        import numpy
+        batch, config, result = c.c_void_p(), c.c_void_p(), BatchResult()
+        ids, mask = numpy.ascontiguousarray(ids, numpy.int32), numpy.ascontiguousarray(mask, numpy.uint8)
+        request = Request(n_prompts=ids.shape[0], width=ids.shape[1], want_scores=want, want_logits=want,
+                          assistant=assistant.handle if assistant else None)
+        request.ids, request.mask = ids.ctypes.data_as(c.POINTER(c.c_int32)), mask.ctypes.data_as(c.POINTER(c.c_uint8))
+        if negative is not None:
+            negative = numpy.ascontiguousarray(negative, numpy.int32)
+            request.negative_ids, request.negative_width = negative.ctypes.data_as(c.POINTER(c.c_int32)), negative.shape[1]
+        call("mica_batch_create", c.byref(batch), self.handle, None)
+        try:
+            call("mica_generation_config_create", c.byref(config), self.handle)
+            for name, value in settings.items():
+                call("mica_generation_config_set", config, name.encode(), json.dumps(value).encode())
+            request.config = config
+            call("mica_batch_generate", batch, c.byref(request), c.byref(result))
+            shape = (result.n_sequences, result.n_new)
+            take = lambda p, s: numpy.ctypeslib.as_array(p, s).copy() if p else None
+            new = take(result.ids, shape)
+            each = ids.shape[0] and result.n_sequences // ids.shape[0]
+            return {"sequences": numpy.concatenate([numpy.repeat(ids, each, 0), new], 1),
+                    "sequences_scores": take(result.sequences_scores, shape[:1]), "beam_indices": take(result.beam_indices, shape),
+                    "scores": take(result.scores, (result.n_steps, result.n_rows, result.vocab)),
+                    "logits": take(result.logits, (result.n_steps, result.n_rows, result.vocab)),
+                    "guessed": result.n_guessed, "accepted": result.n_accepted}
+        finally:
+            lib.mica_batch_result_release(c.byref(result))
+            lib.mica_generation_config_free(config)
+            lib.mica_batch_free(batch)
+
     def close(self):
         lib.mica_model_free(self.handle)
 
 
-for free in ("mica_model_free", "mica_session_free", "mica_generation_config_free"):
+for free in ("mica_model_free", "mica_batch_free", "mica_batch_result_release", "mica_session_free", "mica_generation_config_free"):
     getattr(lib, free).argtypes = [c.c_void_p]
     getattr(lib, free).restype = None
