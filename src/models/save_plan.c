@@ -1,7 +1,8 @@
 /* models/save_plan.c: from the tensors that a model needs to the tensors that are written. */
 #include "save_plan.h"
 
-#include "save_policy.h"
+#include "quantize_policy.h"
+#include "weight_rows.h"
 #include <stdio.h>
 
 static const uint64_t MLX_SHARD = 5ull << 30, TRANSFORMERS_SHARD = 50000000000ull;
@@ -10,8 +11,8 @@ typedef struct planner {
     mica__save_plan *plan;
     const mica__save_source *source;
     const mica_save_options *options;
-    mica__save_policy policy; /* if options->quantize */
-    bool has_dtype;           /* asked for, or named by the config */
+    mica__quantize_policy policy; /* if options->quantize */
+    bool has_dtype;               /* asked for, or named by the config */
     mica_dtype dtype;
     bool scales_too; /* asked for: also of scales that would be kept */
 } planner;
@@ -42,37 +43,8 @@ static mica_status choose_dtype(planner *p, mica_error *err)
         return mica__fail(err, MICA_INVALID, "dtype '%s' is not one of auto, float32, bfloat16, float16",
                           MICA_QUOTED(asked, strlen(asked)));
     }
-    mica__str name;
-    const mica__config *c = p->source->config;
-    if (mica__json_string(mica__json_get(c->root, "torch_dtype"), &name) ||
-        mica__json_string(mica__json_get(mica__json_get(c->root, "text_config"), "dtype"), &name))
-        p->has_dtype = float_type(name, &p->dtype);
+    p->has_dtype = mica__conversion_dtype(p->source->config, &p->dtype);
     return MICA_OK;
-}
-
-bool mica__wanted_quantized(const mica__wanted *w, mica__quantized *out)
-{
-    if (!w->scales) return false;
-    *out = (mica__quantized){
-        .q = w->q,
-        .dtype = w->scales->dtype,
-        .n_rows = w->shape[0],
-        .n_columns = w->shape[1],
-        .codes = w->view->data,
-        .scales = w->scales->data,
-        .biases = w->biases ? w->biases->data : NULL,
-    };
-    return true;
-}
-
-/* The type of a tensor's elements when nobody says another. */
-static mica_dtype own_dtype(const mica__wanted *w)
-{
-    mica__quantized q;
-    if (mica__wanted_quantized(w, &q)) return q.q.mode == MICA_QUANT_AFFINE ? q.dtype : MICA_DTYPE_BF16;
-    if (w->view->storage != MICA__STORAGE_PLAIN) return MICA_DTYPE_F16;
-    mica_dtype dtype = w->view->dtype;
-    return dtype == MICA_DTYPE_F16 || dtype == MICA_DTYPE_BF16 ? dtype : MICA_DTYPE_F32;
 }
 
 /* ---- entries -------------------------------------------------------------------------------------------------------------- */
@@ -112,12 +84,12 @@ static void decide(planner *p, mica__save_entry *e)
     const mica_save_options *o = p->options;
     mica__quantized source;
     bool is_mlx = mica__wanted_quantized(w, &source);
-    e->dtype = p->has_dtype ? p->dtype : own_dtype(w);
+    e->dtype = p->has_dtype ? p->dtype : mica__wanted_dtype(w);
     e->action = MICA__SAVE_PLAIN;
     if (w->ndim != 2 || o->format == MICA_SAVE_TRANSFORMERS || o->dequantize) return;
     if (o->quantize) {
-        if (mica__save_policy_choose(&p->policy, mica__str_from(e->path), layer_of(w->name), e->n_columns, &e->q,
-                                     &e->named))
+        if (mica__quantize_policy_choose(&p->policy, mica__str_from(e->path), layer_of(w->name), e->n_columns, &e->q,
+                                         &e->named))
             e->action = MICA__SAVE_QUANTIZE;
     } else if (is_mlx) {
         e->action = MICA__SAVE_COPY;
@@ -307,7 +279,7 @@ mica_status mica__save_plan_make(mica__save_plan *out, const mica__save_source *
     MICA_TRY(check_options(options, err));
     MICA_TRY(choose_dtype(&p, err));
     if (options->quantize)
-        MICA_TRY(mica__save_policy_make(&p.policy, options->quantize, options->rules, source->n_layers, err));
+        MICA_TRY(mica__quantize_policy_make(&p.policy, options->quantize, options->rules, source->n_layers, err));
     out->entries = mica__calloc(source->list->n, sizeof *out->entries);
     mica_status status =
         out->entries ? MICA_OK : mica__fail_memory(err, source->list->n * sizeof *out->entries, "the plan");
@@ -321,7 +293,7 @@ mica_status mica__save_plan_make(mica__save_plan *out, const mica__save_source *
             status = mica__fail(err, MICA_UNSUPPORTED, "no matrix of this model has columns in whole groups of %d",
                                 p.policy.general.group_size);
     }
-    mica__save_policy_release(&p.policy);
+    mica__quantize_policy_release(&p.policy);
     if (status != MICA_OK) mica__save_plan_release(out);
     return status;
 }

@@ -68,7 +68,4 @@ void mica__save_plan_release(mica__save_plan *plan); /* {0} allowed */
 /* "model-00001-of-00003.safetensors", or "model.safetensors" if it is the only one. */
 void mica__save_shard_name(const mica__save_plan *plan, int shard, char out[48]);
 
-/* The source's matrix in MLX's layout; false if it is none. */
-bool mica__wanted_quantized(const mica__wanted *w, mica__quantized *out);
-
 #endif

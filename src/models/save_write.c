@@ -6,9 +6,9 @@
  * for each thread. */
 #include "save_write.h"
 
-#include "base/half.h"
 #include "base/thread.h"
 #include "formats/safetensors.h"
+#include "weight_rows.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -28,8 +28,8 @@ typedef struct piece {
 
 /* Memory of one thread: [PIECE] elements at least, and a row of any length. */
 typedef struct scratch {
-    float *floats;
-    uint8_t *elements, *parts[3]; /* in the entry's type; the tensors that are written */
+    mica__row_scratch rows;
+    uint8_t *parts[3]; /* the tensors that are written */
 } scratch;
 
 typedef struct job {
@@ -49,76 +49,6 @@ typedef struct job {
     mica_status status;
     mica_error *err;
 } job;
-
-/* ---- elements ------------------------------------------------------------------------------------------------------------- */
-
-static void from_floats(const float *in, size_t n, mica_dtype dtype, void *out)
-{
-    uint16_t *half = out;
-    switch (dtype) {
-    case MICA_DTYPE_BF16:
-        for (size_t i = 0; i < n; i++) half[i] = mica__to_bf16(in[i]);
-        break;
-    case MICA_DTYPE_F16:
-        for (size_t i = 0; i < n; i++) half[i] = mica__to_f16(in[i]);
-        break;
-    default:
-        memcpy(out, in, n * sizeof *in);
-    }
-}
-
-static void to_floats(const void *in, size_t n, mica_dtype dtype, float *out)
-{
-    const uint8_t *bytes = in;
-    uint16_t half;
-    switch (dtype) {
-    case MICA_DTYPE_BF16:
-    case MICA_DTYPE_F16:
-        for (size_t i = 0; i < n; i++) {
-            memcpy(&half, bytes + 2 * i, sizeof half);
-            out[i] = dtype == MICA_DTYPE_BF16 ? mica__from_bf16(half) : mica__from_f16(half);
-        }
-        break;
-    default:
-        memcpy(out, in, n * sizeof *out);
-    }
-}
-
-/* True if the rows lie in the file just as the entry wants them. */
-static bool lies_ready(const mica__save_entry *e)
-{
-    const mica__tensor_view *v = e->wanted->view;
-    return v->storage == MICA__STORAGE_PLAIN && v->dtype == e->dtype && !v->add && !v->permuted_heads && !v->strides;
-}
-
-/* The piece's rows in the entry's type: in the file or in s->elements. */
-static mica_status read_elements(const mica__save_entry *e, const piece *p, scratch *s, const void **out,
-                                 mica_error *err)
-{
-    const mica__wanted *w = e->wanted;
-    size_t n = (size_t)(p->n * e->n_columns);
-    mica__quantized packed;
-    *out = s->elements;
-    if (mica__wanted_quantized(w, &packed)) {
-        mica_dtype dtype = packed.q.mode == MICA_QUANT_AFFINE ? packed.dtype : e->dtype;
-        if (dtype == e->dtype) {
-            mica__dequantize_rows(&packed, p->first, p->n, s->elements, dtype);
-            return MICA_OK;
-        }
-        mica__dequantize_rows(&packed, p->first, p->n, s->elements, dtype);
-        to_floats(s->elements, n, dtype, s->floats);
-        from_floats(s->floats, n, e->dtype, s->elements);
-        return MICA_OK;
-    }
-    mica__tensor_view rows = mica__tensor_rows(w->view, p->first, p->n);
-    if (lies_ready(e)) {
-        *out = rows.data;
-        return MICA_OK;
-    }
-    MICA_TRY(mica__tensor_read_f32(&rows, s->floats, err));
-    from_floats(s->floats, n, e->dtype, s->elements);
-    return MICA_OK;
-}
 
 /* ---- pieces --------------------------------------------------------------------------------------------------------------- */
 
@@ -150,7 +80,7 @@ static mica_status check_error(const mica__save_entry *e, const piece *p, mica_e
 static mica_status quantize(const job *j, const mica__save_entry *e, piece *p, scratch *s, mica_error *err)
 {
     const void *elements;
-    MICA_TRY(read_elements(e, p, s, &elements, err));
+    MICA_TRY(mica__wanted_rows(e->wanted, p->first, p->n, e->dtype, &s->rows, &elements, err));
     const mica__matrix in = {elements, e->dtype, p->n, e->n_columns};
     mica__quantize(&e->q, j->quantizer, &in, s->parts[0], s->parts[1], s->parts[2]);
     const mica__quantized made = {
@@ -174,8 +104,8 @@ static mica_status repack(const mica__save_entry *e, const piece *p, scratch *s,
     MICA_TRY(mica__tensor_read_affine(&rows, (uint32_t *)s->parts[0], s->parts[1], s->parts[2], err));
     size_t n = (size_t)(p->n * e->n_columns / e->q.group_size);
     for (int i = 1; i <= 2 && dtype != e->dtype; i++) {
-        to_floats(s->parts[i], n, dtype, s->floats);
-        from_floats(s->floats, n, e->dtype, s->parts[i]);
+        mica__floats_load(s->parts[i], n, dtype, s->rows.floats);
+        mica__floats_store(s->rows.floats, n, e->dtype, s->parts[i]);
     }
     return MICA_OK;
 }
@@ -190,8 +120,8 @@ static void copy_packed(const mica__save_entry *e, const piece *p, scratch *s, c
         out[i] = rows.data;
         if (i == 0 || rows.dtype == e->tensors[i].dtype) continue;
         size_t n = (size_t)(rows.shape[0] * rows.shape[1]);
-        to_floats(rows.data, n, rows.dtype, s->floats);
-        from_floats(s->floats, n, e->tensors[i].dtype, s->parts[i]);
+        mica__floats_load(rows.data, n, rows.dtype, s->rows.floats);
+        mica__floats_store(s->rows.floats, n, e->tensors[i].dtype, s->parts[i]);
         out[i] = s->parts[i];
     }
 }
@@ -212,7 +142,7 @@ static mica_status convert_piece(job *j, piece *p, scratch *s, mica_error *err)
     const void *out[3] = {s->parts[0], s->parts[1], s->parts[2]};
     mica_status status = MICA_OK;
     if (e->action == MICA__SAVE_PLAIN)
-        status = read_elements(e, p, s, &out[0], err);
+        status = mica__wanted_rows(e->wanted, p->first, p->n, e->dtype, &s->rows, &out[0], err);
     else if (e->action == MICA__SAVE_QUANTIZE)
         status = quantize(j, e, p, s, err);
     else if (e->action == MICA__SAVE_REPACK)
@@ -231,15 +161,15 @@ static mica_status convert_piece(job *j, piece *p, scratch *s, mica_error *err)
 
 static bool scratch_make(scratch *s, size_t n)
 {
-    *s = (scratch){.floats = mica__alloc(n, sizeof(float)), .elements = mica__alloc(n, sizeof(float))};
+    *s = (scratch){.rows = {mica__alloc(n, sizeof(float)), mica__alloc(n, sizeof(float))}};
     for (int i = 0; i < 3; i++) s->parts[i] = mica__alloc(n, i ? 1 : sizeof(float));
-    return s->floats && s->elements && s->parts[0] && s->parts[1] && s->parts[2];
+    return s->rows.floats && s->rows.elements && s->parts[0] && s->parts[1] && s->parts[2];
 }
 
 static void scratch_release(scratch *s)
 {
-    mica__free(s->floats);
-    mica__free(s->elements);
+    mica__free(s->rows.floats);
+    mica__free(s->rows.elements);
     for (int i = 0; i < 3; i++) mica__free(s->parts[i]);
 }
 

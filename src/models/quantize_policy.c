@@ -1,5 +1,5 @@
-/* models/save_policy.c: recipes and rules. */
-#include "save_policy.h"
+/* models/quantize_policy.c: recipes and rules. */
+#include "quantize_policy.h"
 
 /* ---- patterns ------------------------------------------------------------------------------------------------------------- */
 
@@ -79,7 +79,7 @@ static mica_status read_value(mica__str pattern, mica__jval v, const mica__quant
                       MICA_QUOTED_STR(pattern));
 }
 
-static mica_status take_rules(mica__save_policy *p, const char *text, mica_error *err)
+static mica_status take_rules(mica__quantize_policy *p, const char *text, mica_error *err)
 {
     p->rules_text = mica__strndup(text, strlen(text));
     if (!p->rules_text) return mica__fail_memory(err, strlen(text), "rules");
@@ -100,7 +100,7 @@ static mica_status take_rules(mica__save_policy *p, const char *text, mica_error
 /* ---- recipes -------------------------------------------------------------------------------------------------------------- */
 
 /* "mixed_3_6" or "mixed_3_6-32"; false if it is no recipe. */
-static bool take_recipe(mica__save_policy *p, mica__str text, mica_status *status, mica_error *err)
+static bool take_recipe(mica__quantize_policy *p, mica__str text, mica_status *status, mica_error *err)
 {
     static const struct {
         const char *name;
@@ -140,7 +140,7 @@ static bool is_special_layer(int layer, int n_layers)
     return i < eighth || i >= 7 * n_layers / 8 || (i - eighth) % 3 == 2;
 }
 
-static int recipe_bits(const mica__save_policy *p, mica__str path, int layer)
+static int recipe_bits(const mica__quantize_policy *p, mica__str path, int layer)
 {
     bool sensitive = contains(path, "v_proj") || contains(path, "v_a_proj") || contains(path, "v_b_proj") ||
                      contains(path, "down_proj");
@@ -150,27 +150,27 @@ static int recipe_bits(const mica__save_policy *p, mica__str path, int layer)
 
 /* ---- both ----------------------------------------------------------------------------------------------------------------- */
 
-mica_status mica__save_policy_make(mica__save_policy *out, const char *quantize, const char *rules, int n_layers,
-                                   mica_error *err)
+mica_status mica__quantize_policy_make(mica__quantize_policy *out, const char *quantize, const char *rules,
+                                       int n_layers, mica_error *err)
 {
-    *out = (mica__save_policy){.n_layers = n_layers};
+    *out = (mica__quantize_policy){.n_layers = n_layers};
     mica_status status;
     if (!take_recipe(out, mica__str_from(quantize), &status, err))
         status = mica__quantization_parse(&out->general, mica__str_from(quantize), err);
     if (status == MICA_OK && rules) status = take_rules(out, rules, err);
-    if (status != MICA_OK) mica__save_policy_release(out);
+    if (status != MICA_OK) mica__quantize_policy_release(out);
     return status;
 }
 
-void mica__save_policy_release(mica__save_policy *p)
+void mica__quantize_policy_release(mica__quantize_policy *p)
 {
     mica__json_release(&p->rules);
     mica__free(p->rules_text);
-    *p = (mica__save_policy){0};
+    *p = (mica__quantize_policy){0};
 }
 
-bool mica__save_policy_choose(const mica__save_policy *p, mica__str path, int layer, int64_t n_columns,
-                              mica__quantization *out, bool *named)
+bool mica__quantize_policy_choose(const mica__quantize_policy *p, mica__str path, int layer, int64_t n_columns,
+                                  mica__quantization *out, bool *named)
 {
     mica__jval root = mica__json_root(&p->rules);
     *out = p->general;
