@@ -24,6 +24,8 @@ build_group() {
     need libpcre2-dev library libpcre2-8
     need libutf8proc-dev library libutf8proc
     need libedit-dev library libedit
+    need libcurl4-openssl-dev library libcurl
+    need libssl-dev library libcrypto
 }
 test_group() {
     need g++ program c++
@@ -57,6 +59,8 @@ cross_group() {
     for name in pcre2 utf8proc edit cmocka; do
         need "lib$name-dev:arm64" test -n "$(ls /usr/lib/aarch64-linux-gnu/lib"$name"*.so 2>/dev/null)"
     done
+    need libcurl4-openssl-dev:arm64 test -e /usr/lib/aarch64-linux-gnu/libcurl.so
+    need libssl-dev:arm64 test -e /usr/lib/aarch64-linux-gnu/libcrypto.so
 }
 
 [ $# -gt 0 ] || set -- build

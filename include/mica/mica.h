@@ -8,6 +8,7 @@
 #include "checkpoint.h"
 #include "error.h"
 #include "generate.h"
+#include "hub.h"
 #include "memory.h"
 #include "model.h"
 #include "perplexity.h"

@@ -108,17 +108,21 @@ static void block_signals(sigset_t *before)
     pthread_sigmask(SIG_BLOCK, &blocked, before);
 }
 
+mica_status mica__thread_start(pthread_t *out, void *(*fn)(void *context), void *context, mica_error *err)
+{
+    sigset_t before;
+    block_signals(&before);
+    const int failure = pthread_create(out, NULL, fn, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure ? mica__fail(err, MICA_SYSTEM, "cannot start a thread (error %d)", failure) : MICA_OK;
+}
+
 static mica_status start_workers(mica__team *t, mica_error *err)
 {
     for (int id = 1; id < t->n; id++) {
         t->members[id].team = t;
         t->members[id].id = id;
-        sigset_t before;
-        block_signals(&before);
-        int failure = pthread_create(&t->members[id].thread, NULL, work, &t->members[id]);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (failure)
-            return mica__fail(err, MICA_SYSTEM, "cannot start thread %d of %d (error %d)", id + 1, t->n, failure);
+        MICA_TRY(mica__thread_start(&t->members[id].thread, work, &t->members[id], err));
         t->n_started = id;
     }
     return MICA_OK;

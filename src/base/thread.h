@@ -9,6 +9,7 @@
 #define MICA_BASE_THREAD_H
 
 #include "error.h"
+#include <pthread.h>
 
 typedef struct mica__team mica__team;
 
@@ -26,5 +27,8 @@ int mica__team_size(const mica__team *team);
 void mica__team_run(mica__team *team, void (*fn)(void *job, int id, int n), void *job);
 /* Only inside a running job; every member must call it the same number of times. Memory written before it is seen after it. */
 void mica__team_barrier(mica__team *team);
+
+/* A thread for work that waits (network, disk). Signals for the process stay with the program's own threads. SYSTEM. */
+mica_status mica__thread_start(pthread_t *out, void *(*fn)(void *context), void *context, mica_error *err);
 
 #endif
