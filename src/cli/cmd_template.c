@@ -33,12 +33,13 @@ static int special_tokens_of(const char *path, buffer *json)
     return 0;
 }
 
-static int open_template(const char *file, const char *model, mica_chat_template **out)
+static int open_template(const char *file, const model_choice *choice, mica_chat_template **out)
 {
     mica_error err;
     char *path = NULL;
     buffer source = {0}, tokens = {0};
-    int code = file && !model ? 0 : resolve_model(model, &path);
+    int code =
+        file && !choice->name ? 0 : resolve_model(choice->name, choice->revision, MICA_HUB_FILES_TOKENIZER, &path);
     if (code) return code;
     mica_status status = MICA_OK;
     if (!file)
@@ -155,7 +156,7 @@ int cmd_template(int argc, char **argv)
         return options_usage(&line, "--jsonl reads standard input and takes no text, --input or --system");
 
     mica_chat_template *t = NULL;
-    int code = open_template(file, choice.name, &t);
+    int code = open_template(file, &choice, &t);
     if (code) return code;
     if (jsonl) {
         code = run_stream(t, &options);

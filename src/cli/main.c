@@ -27,6 +27,7 @@ static const struct verb {
     {"tokenize", cmd_tokenize, "text to token ids"},
     {"detokenize", cmd_detokenize, "token ids to text"},
     {"template", cmd_template, "a conversation to the prompt that its model expects"},
+    {"download", cmd_download, "fetches a repository of the Hugging Face Hub"},
     {"bench", cmd_bench, "speed, memory, and the share of this machine's bandwidth"},
 };
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };

@@ -17,9 +17,13 @@ void model_options_table(model_choice *choice, option *options)
          .kind = OPTION_TEXT,
          .value = &choice->name,
          .argument = "MODEL",
-         .help =
-             "a folder, a .gguf file, or an id of the Hugging Face Hub that is in its cache on this machine; default: "
-             "SmolLM2-135M-Instruct"},
+         .help = "a folder, a .gguf file, or an id of the Hugging Face Hub (ORG/NAME), fetched once; default: "
+                 "SmolLM2-135M-Instruct"},
+        {.name = "revision",
+         .kind = OPTION_TEXT,
+         .value = &choice->revision,
+         .argument = "REV",
+         .help = "of an id: branch, tag, commit or refs/pr/N; default: main"},
         {.name = "device",
          .kind = OPTION_TEXT,
          .value = &choice->device,
@@ -51,7 +55,7 @@ void model_options_table(model_choice *choice, option *options)
 
 option_group model_options_group(const option *options, bool weights)
 {
-    return (option_group){"Model", options, weights ? N_MODEL_OPTIONS : 1};
+    return (option_group){"Model", options, weights ? N_MODEL_OPTIONS : 2};
 }
 
 /* ---- loading ------------------------------------------------------------------------------------------------------------------- */
@@ -92,7 +96,7 @@ int model_open(loaded_model *out, const model_choice *choice, model_parts parts)
     char *path = NULL;
     mica_error err;
     *out = (loaded_model){0};
-    int code = choice->random_weights ? 0 : resolve_model(choice->name, &path);
+    int code = choice->random_weights ? 0 : resolve_model(choice->name, choice->revision, MICA_HUB_FILES_MODEL, &path);
     if (code) return code;
     interrupt_defer(true, false);
     const double start = seconds_now();

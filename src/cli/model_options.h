@@ -7,6 +7,7 @@
 
 typedef struct model_choice {
     const char *name;      /* -m */
+    const char *revision;  /* of an id of the Hub; NULL: main */
     const char *device;    /* NULL: best */
     const char *dtype;     /* NULL: auto */
     const char *precision; /* NULL: fast */
@@ -15,8 +16,8 @@ typedef struct model_choice {
     const char *random_weights;
 } model_choice;
 
-enum { N_MODEL_OPTIONS = 5 };
-/* Fills options[N_MODEL_OPTIONS]; the first is -m, which is all that verbs without weights take. */
+enum { N_MODEL_OPTIONS = 6 };
+/* Fills options[N_MODEL_OPTIONS]; verbs without weights take the first two, -m and --revision. */
 void model_options_table(model_choice *choice, option *options);
 option_group model_options_group(const option *options, bool weights);
 

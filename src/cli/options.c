@@ -207,7 +207,7 @@ static bool take_option(const command_line *line, const option *o, bool yes, con
                         bool *seen)
 {
     const char *text = attached;
-    if (*seen) {
+    if (*seen && !o->many) {
         options_usage(line, "--%s is given twice", o->name);
         return false;
     }

@@ -11,7 +11,7 @@
  *     if (!options_parse(&line, argc, argv)) return line.exit_code;
  *
  * Accepted are --name value, --name=value, --no-name for flags, -o value for the letters, and -- before words that are no
- * options. `--help` is answered from the same table. An unknown option, one given twice, a missing or a bad value end with 64 and a
+ * options. `--help` is answered from the same table. An unknown option, one given twice that is not `many`, a missing or a bad value end with 64 and a
  * usage line. */
 #ifndef MICA_CLI_OPTIONS_H
 #define MICA_CLI_OPTIONS_H
@@ -36,6 +36,7 @@ typedef struct option {
     const char *help;
     int64_t min, max;
     const char *choices; /* "fast exact" */
+    bool many;           /* may be given several times */
     void (*collect)(void *value, const struct option *o, const char *text);
 } option;
 

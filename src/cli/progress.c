@@ -1,4 +1,4 @@
-/* cli/progress.c: "convert [######........] 120 / 480 MB" */
+/* cli/progress.c: "download [######........] 120 / 480 MB, 31.5 MB/s, 0:12 left" */
 #include "progress.h"
 #include "interrupt.h"
 #include "report.h"
@@ -6,7 +6,23 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+/* From a second after the stage began: how fast it goes, and how long it will still take. */
+static void draw_speed(progress_bar *b, const char *stage, uint64_t done, uint64_t total, double now)
+{
+    if (strncmp(b->stage, stage, sizeof b->stage - 1) != 0 || done < b->first) {
+        snprintf(b->stage, sizeof b->stage, "%s", stage);
+        b->start = now;
+        b->first = done;
+    }
+    const double seconds = now - b->start, speed = seconds > 1 ? (double)(done - b->first) / seconds : 0;
+    if (speed < 1 || total < done) return;
+    const double left = (double)(total - done) / speed;
+    fprintf(stderr, ", %.1f MB/s", speed / 1e6);
+    if (left < 360000) fprintf(stderr, ", %d:%02d left", (int)left / 60, (int)left % 60);
+}
 
 static bool draw(void *context, const char *stage, uint64_t done, uint64_t total)
 {
@@ -20,6 +36,8 @@ static bool draw(void *context, const char *stage, uint64_t done, uint64_t total
     for (int i = 0; i < CELLS; i++) cells[i] = i < full ? '#' : '.';
     cells[CELLS] = 0;
     fprintf(stderr, "\r%s [%s] %" PRIu64 " / %" PRIu64 " MB", stage, cells, done / 1000000, total / 1000000);
+    draw_speed(b, stage, done, total, now);
+    fputs("\033[K", stderr);
     b->visible = true;
     b->last = now;
     return true;

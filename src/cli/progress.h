@@ -7,6 +7,9 @@
 typedef struct progress_bar {
     bool visible;
     double last; /* when it was drawn */
+    char stage[16];
+    double start; /* of this stage, and how much was done then */
+    uint64_t first;
 } progress_bar;
 
 /* Also the place where long work hears of Ctrl-C, if interrupt_defer is on. */

@@ -1,11 +1,14 @@
 /* cli/resolve.h: from what a person calls a model to where it is.
  *
- * A name is, in this order: a folder or file; an id of the Hugging Face Hub (org/name) that is already in its cache on this machine;
- * or nothing at all, which means the default model, SmolLM2-135M-Instruct. */
+ * A name is, in this order: a folder or file; an id of the Hugging Face Hub (org/name), which is fetched if it is not in its cache on
+ * this machine; or nothing at all, which means the default model, SmolLM2-135M-Instruct. */
 #ifndef MICA_CLI_RESOLVE_H
 #define MICA_CLI_RESOLVE_H
 
-/* *path in fresh memory. The exit code: 0, or 66 with a message that says how to get the model. name may be NULL. */
-int resolve_model(const char *name, char **path);
+#include <mica/hub.h>
+
+/* *path in fresh memory. revision: of an id; NULL: main. files: what of an id's files is needed. The exit code: 0, or what stands in
+ * the way, which was said. name may be NULL. */
+int resolve_model(const char *name, const char *revision, mica_hub_files files, char **path);
 
 #endif

@@ -19,7 +19,6 @@ struct mica__http {
     const mica__net *net;
     CURL *curl;
     char *final_url;
-    char curl_text[CURL_ERROR_SIZE];
 
     /* of the request under way */
     const mica__request *request;
@@ -200,7 +199,6 @@ static void set_common(mica__http *h, const char *url)
 #endif
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, h->curl_text);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "mica/" MICA_VERSION);
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 256L * 1024);
     curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
@@ -311,8 +309,8 @@ static mica_status explain(mica__http *h, CURLcode code, mica__failure *failure)
                           "%s is an address of this machine or its private network: redirect refused", where);
     if (code == CURLE_OUT_OF_MEMORY) return mica__fail_memory(h->err, 1, "a request");
     *failure = failure_of(code);
-    const char *why = h->silent ? "it does not answer" : h->curl_text[0] ? h->curl_text : curl_easy_strerror(code);
-    return mica__fail(h->err, MICA_UNAVAILABLE, "cannot reach %s: %s", where, MICA_QUOTED(why, strlen(why)));
+    const char *why = h->silent || code == CURLE_OPERATION_TIMEDOUT ? "it does not answer" : curl_easy_strerror(code);
+    return mica__fail(h->err, MICA_UNAVAILABLE, "cannot reach %s: %s", where, why);
 }
 
 /* One exchange without redirects. */
@@ -327,7 +325,6 @@ static mica_status exchange(mica__http *h, const char *url, mica__failure *failu
         status = mica__fail_memory(h->err, 1, "a request");
     } else {
         curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, headers);
-        h->curl_text[0] = 0;
         h->silent = h->local = h->refused = false;
         h->moved = 0;
         h->last_moved = now();

@@ -15,7 +15,7 @@
 /* What all connections of one call share. */
 typedef struct mica__net {
     const mica__hub_settings *settings;
-    const atomic_bool *cancel; /* polled while waiting; NULL: never */
+    const atomic_bool *cancel;     /* polled while waiting; NULL: never */
     const mica_progress *progress; /* the same by asking the caller ("connect"), in the calling thread; NULL: not */
 } mica__net;
 
