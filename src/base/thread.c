@@ -114,7 +114,7 @@ mica_status mica__thread_start(pthread_t *out, void *(*fn)(void *context), void 
     block_signals(&before);
     const int failure = pthread_create(out, NULL, fn, context);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failure ? mica__fail(err, MICA_SYSTEM, "cannot start a thread (error %d)", failure) : MICA_OK;
+    return failure ? mica__fail(err, MICA_SYSTEM, "the system gives no more threads (error %d)", failure) : MICA_OK;
 }
 
 static mica_status start_workers(mica__team *t, mica_error *err)
@@ -122,7 +122,8 @@ static mica_status start_workers(mica__team *t, mica_error *err)
     for (int id = 1; id < t->n; id++) {
         t->members[id].team = t;
         t->members[id].id = id;
-        MICA_TRY(mica__thread_start(&t->members[id].thread, work, &t->members[id], err));
+        const mica_status status = mica__thread_start(&t->members[id].thread, work, &t->members[id], err);
+        if (status != MICA_OK) return mica__fail_prefix(err, status, "cannot start thread %d of %d", id + 1, t->n);
         t->n_started = id;
     }
     return MICA_OK;
