@@ -221,6 +221,8 @@ mica_status mica__save_config(mica__buf *out, const mica__config *config, const 
         take_text_part(&o, config, &architectures);
     else
         take_members(&o, config->root);
+    mica__jval vocab = mica__json_get(config->text, "vocab_size");
+    if (keep_wrapper && vocab) set_member(&o, MICA_STR("vocab_size"), vocab, NULL); /* mlx-lm looks for it there */
     for (size_t i = 0; i < sizeof stale / sizeof *stale; i++) drop_member(&o, stale[i]);
     set_dtype(&o, plan, dtype);
     set_text(&o, "tie_word_embeddings", tied ? "true" : "false");

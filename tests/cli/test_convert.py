@@ -119,7 +119,7 @@ class Convert(ProgramTest):
 
     def test_quantize_and_expand(self):
         source = model("llama")
-        for mode in ("affine-2-32", "affine-3-32", "affine-4-32", "affine-5-32", "affine-6-32", "affine-8-32"):
+        for mode in ("affine-2-32", "affine-3-32", "affine-4-32", "affine-5-32", "affine-6-32", "affine-8-32", "mxfp4", "mxfp8", "nvfp4"):
             packed, plain = self.out / "packed", self.out / "plain"
             report = json.loads(self.good("convert", source, packed, "-q", mode, "--json", "--overwrite"))
             for kind in report["layers"]:
