@@ -32,7 +32,12 @@ typedef struct mica_model_options {
     /* "auto", "float32", "bfloat16", "float16": of the key-value cache; weights keep their stored type. */
     const char *dtype;
     mica_precision precision;
-    int max_rows;        /* prompt tokens computed at a time; 0: 128 */
+    /* Matrices are quantized while they are loaded, as mica_convert would: MODE-BITS-GROUP ("4", "affine-6-32", "mxfp4", "mxfp8", "nvfp4") or a
+     * recipe of mlx-lm ("mixed_3_6"). NULL: they stay as they are stored. */
+    const char *quantize;
+    const char *quantize_rules; /* exceptions to it, as `rules` of mica/save.h; NULL: none */
+    const char *quantizer;      /* "mlx" (NULL: the bytes that MLX gives) or "search" (slower, smaller errors) */
+    int max_rows;               /* prompt tokens computed at a time; 0: 128 */
     bool with_tokenizer; /* read it at once, before the weights: the peak of memory stays lower than on first use */
     bool config_only;    /* read the configuration and the tensor list, no weights (mica_model_info works) */
     mica_progress progress;

@@ -158,7 +158,7 @@ static const char *weights_type(const char *name)
 int cmd_bench(int argc, char **argv)
 {
     model_choice choice = {0};
-    const char *config = NULL, *quantize = NULL;
+    const char *config = NULL;
     figures f = {.n_prompt = 512, .n_tokens = 128, .n_runs = 3};
     bool json = false, bandwidth = true;
     const option own[] = {
@@ -166,12 +166,8 @@ int cmd_bench(int argc, char **argv)
          .kind = OPTION_TEXT,
          .value = &config,
          .argument = "FILE",
-         .help = "a config.json instead of a model: its shape with random weights"},
-        {.name = "quantize",
-         .kind = OPTION_TEXT,
-         .value = &quantize,
-         .argument = "TYPE",
-         .help = "type of the random weights: affine-BITS-GROUP (4 means affine-4-64), bf16 (default), f16 or f32"},
+         .help = "a config.json instead of a model: its shape with random weights, of the type that --quantize names "
+                 "(affine-BITS-GROUP, bf16, f16 or f32; default: bf16)"},
         {.name = "depth",
          .kind = OPTION_NUMBER,
          .value = &f.depth,
@@ -218,10 +214,9 @@ int cmd_bench(int argc, char **argv)
     if (!options_parse(&line, argc, argv)) return line.exit_code;
 
     if (config && choice.name) return options_usage(&line, "a model and --config were both given");
-    if (quantize && !config) return options_usage(&line, "--quantize is about the random weights of --config");
     if (config) {
         choice.name = config;
-        choice.random_weights = weights_type(quantize);
+        choice.random_weights = weights_type(choice.quantize);
     }
     loaded_model m;
     mica_error err;

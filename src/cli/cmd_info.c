@@ -129,7 +129,7 @@ int cmd_info(int argc, char **argv)
     command_line line = {.verb = "info",
                          .synopsis = "[MODEL]",
                          .about = "Says what a model is and what it needs. No weights are loaded.",
-                         .groups = {{"Options", own, sizeof own / sizeof own[0]}, model_options_group(model, false)},
+                         .groups = {{"Options", own, sizeof own / sizeof own[0]}, {"Model", model, N_QUANTIZE_OPTIONS}},
                          .n_groups = 2,
                          .max_words = 1};
     if (!options_parse(&line, argc, argv)) return line.exit_code;

@@ -1,5 +1,6 @@
-/* cli/model_options.c: -m, --device, --threads, --dtype, --precision; loading, with a progress bar if standard error is a terminal. */
+/* cli/model_options.c: -m, --quantize, --device, --threads, --dtype, --precision; loading, with a progress bar if standard error is a terminal. */
 #include "model_options.h"
+#include "files.h"
 #include "interrupt.h"
 #include "progress.h"
 #include "report.h"
@@ -8,6 +9,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_RULES = 1 << 20 };
 
 void model_options_table(model_choice *choice, option *options)
 {
@@ -24,6 +27,25 @@ void model_options_table(model_choice *choice, option *options)
          .value = &choice->revision,
          .argument = "REV",
          .help = "of an id: branch, tag, commit or refs/pr/N; default: main"},
+        {.name = "quantize",
+         .letter = 'q',
+         .kind = OPTION_TEXT,
+         .value = &choice->quantize,
+         .argument = "MODE",
+         .help = "quantize weights while loading, as convert would: affine-BITS-GROUP with 2, 3, 4, 5, 6, 8 bits and "
+                 "groups of 32, 64, 128 (4 means affine-4-64), mxfp4, mxfp8, nvfp4, or a recipe: mixed_2_6, mixed_3_4, "
+                 "mixed_3_6, mixed_4_6"},
+        {.name = "quantizer",
+         .kind = OPTION_TEXT,
+         .value = &choice->quantizer,
+         .argument = "NAME",
+         .choices = "mlx search",
+         .help = "mlx (the bytes that MLX gives; default) or search (slower, smaller errors)"},
+        {.name = "quantize-rules",
+         .kind = OPTION_TEXT,
+         .value = &choice->rules,
+         .argument = "FILE",
+         .help = "exceptions to --quantize: a JSON object from patterns of module paths to \"6\", \"mxfp8\" or false"},
         {.name = "device",
          .kind = OPTION_TEXT,
          .value = &choice->device,
@@ -67,7 +89,7 @@ static mica_precision precision_of(const char *name)
 }
 
 static mica_status load(loaded_model *out, const char *path, const model_choice *choice, model_parts parts,
-                        mica_error *err)
+                        const char *rules, mica_error *err)
 {
     const bool best = !choice->device || strcmp(choice->device, "auto") == 0 || strcmp(choice->device, "mlx") == 0;
     const mica_device_options device = {.name = best ? NULL : choice->device, .n_threads = (int)choice->threads};
@@ -84,6 +106,9 @@ static mica_status load(loaded_model *out, const char *path, const model_choice 
         .with_tokenizer = parts == MODEL_WEIGHTS_AND_TOKENIZER,
         .progress = progress_start(&bar),
         .notices = progress_notices(),
+        .quantize = choice->random_weights ? NULL : choice->quantize,
+        .quantize_rules = rules,
+        .quantizer = choice->quantizer,
         .random_weights = choice->random_weights,
     };
     const mica_status status = mica_model_load(&out->model, path, &options, err);
@@ -96,14 +121,22 @@ int model_open(loaded_model *out, const model_choice *choice, model_parts parts)
     char *path = NULL;
     mica_error err;
     *out = (loaded_model){0};
+    buffer rules = {0};
+    if (choice->rules && !file_read(&rules, choice->rules, MAX_RULES, &err)) return fail(&err);
     int code = choice->random_weights ? 0 : resolve_model(choice->name, choice->revision, MICA_HUB_FILES_MODEL, &path);
-    if (code) return code;
+    if (code) {
+        buffer_release(&rules);
+        return code;
+    }
     interrupt_defer(true, false);
     const double start = seconds_now();
-    if (load(out, path ? path : choice->name, choice, parts, &err) != MICA_OK) code = fail(&err);
+    if (load(out, path ? path : choice->name, choice, parts, choice->rules ? (rules.p ? rules.p : "") : NULL, &err) !=
+        MICA_OK)
+        code = fail(&err);
     out->seconds = seconds_now() - start;
     interrupt_defer(false, false);
     free(path);
+    buffer_release(&rules);
     if (code) model_close(out);
     return code;
 }

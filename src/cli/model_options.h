@@ -6,18 +6,20 @@
 #include <mica/model.h>
 
 typedef struct model_choice {
-    const char *name;      /* -m */
-    const char *revision;  /* of an id of the Hub; NULL: main */
-    const char *device;    /* NULL: best */
-    const char *dtype;     /* NULL: auto */
-    const char *precision; /* NULL: fast */
-    int64_t threads;       /* 0: as many as useful */
+    const char *name;                         /* -m */
+    const char *revision;                     /* of an id of the Hub; NULL: main */
+    const char *quantize, *quantizer, *rules; /* rules: a file */
+    const char *device;                       /* NULL: best */
+    const char *dtype;                        /* NULL: auto */
+    const char *precision;                    /* NULL: fast */
+    int64_t threads;                          /* 0: as many as useful */
     /* Not NULL: `name` is a config.json and the weights are random numbers of this type (mica_model_options). */
     const char *random_weights;
 } model_choice;
 
-enum { N_MODEL_OPTIONS = 6 };
-/* Fills options[N_MODEL_OPTIONS]; verbs without weights take the first two, -m and --revision. */
+/* Verbs without weights take the first two, -m and --revision; those about quantization follow. */
+enum { N_QUANTIZE_OPTIONS = 5, N_MODEL_OPTIONS = 9 };
+/* Fills options[N_MODEL_OPTIONS]. */
 void model_options_table(model_choice *choice, option *options);
 option_group model_options_group(const option *options, bool weights);
 

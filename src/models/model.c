@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include "base/memory.h"
+#include "quantize_load.h"
 #include "random_weights.h"
 #include "registry.h"
 #include <stdio.h>
@@ -176,6 +177,21 @@ static mica_status make_random(mica_model *m, const char *path, const mica_model
     return mica__model_program(m, false, &program, err);
 }
 
+static mica_status load_weights(mica_model *m, const mica_model_options *o, mica_error *err)
+{
+    if (!o->quantize && (o->quantize_rules || o->quantizer))
+        return mica__fail(err, MICA_INVALID, "rules and a quantizer need a quantization");
+    mica__quantize_load quantize = {.team = NULL};
+    if (o->quantize) {
+        int n_threads = o->config_only ? 1 : m->device ? mica_device_threads(m->device) : 0;
+        MICA_TRY(mica__quantize_load_make(&quantize, o, &m->config, m->spec.n_layers, n_threads, err));
+    }
+    mica_status status = mica__weights_load(&m->weights, &m->spec, m->checkpoint, o->config_only,
+                                            o->quantize ? &quantize : NULL, &o->progress, &m->notices, err);
+    mica__quantize_load_release(&quantize);
+    return status;
+}
+
 static mica_status load(mica_model *m, const char *path, const mica_model_options *o, mica_error *err)
 {
     MICA_TRY(take_options(m, o, err));
@@ -193,7 +209,7 @@ static mica_status load(mica_model *m, const char *path, const mica_model_option
         if (status && status != MICA_NOT_FOUND)
             return status; /* one that is not there is missed when it is asked for */
     }
-    MICA_TRY(mica__weights_load(&m->weights, &m->spec, m->checkpoint, o->config_only, &o->progress, &m->notices, err));
+    MICA_TRY(load_weights(m, o, err));
     MICA_TRY(fill_info(m, err));
     mica__checkpoint_forget(m->checkpoint);
     mica_program *program;

@@ -37,12 +37,6 @@ static double now(void)
 
 /* ---- the source ----------------------------------------------------------------------------------------------------------- */
 
-/* Multimodal wrappers that mlx-lm reads, too; of the others the text part is saved as a model of its own. */
-static bool is_mlx_wrapper(const mica__config *c)
-{
-    return mica__str_is(c->wrapper_type, "gemma3") || mica__str_is(c->wrapper_type, "mistral3");
-}
-
 static void source_close(source *s)
 {
     mica__weight_list_release(&s->list);
@@ -60,7 +54,7 @@ static mica_status source_open(source *s, const char *path, const mica_save_opti
     MICA_TRY(mica__describe(&s->spec, &s->config, err));
     s->weights.layers = mica__calloc((size_t)s->spec.n_layers, sizeof *s->weights.layers);
     if (!s->weights.layers) return mica__fail_memory(err, (size_t)s->spec.n_layers, "table of weights");
-    s->keep_wrapper = o->format == MICA_SAVE_MLX && s->config.text != s->config.root && is_mlx_wrapper(&s->config);
+    s->keep_wrapper = o->format == MICA_SAVE_MLX && mica__mlx_prefix(&s->config)[0];
     return mica__weight_list_make(&s->list, &s->spec, &s->weights, s->checkpoint, &o->notices, err);
 }
 

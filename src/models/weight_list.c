@@ -388,6 +388,12 @@ mica_status mica__weight_list_make(mica__weight_list *out, const mica__decoder_s
     return MICA_OK;
 }
 
+const char *mica__mlx_prefix(const mica__config *c)
+{
+    const bool known = mica__str_is(c->wrapper_type, "gemma3") || mica__str_is(c->wrapper_type, "mistral3");
+    return known && c->text != c->root ? "language_model." : "";
+}
+
 void mica__weight_list_release(mica__weight_list *list)
 {
     mica__free(list->items);

@@ -10,7 +10,9 @@ typedef struct mica__wanted {
     int64_t shape[2];
     mica__weight *target;
     const mica__tensor_view *view, *scales, *biases; /* scales (and, if affine, biases): MLX-quantized */
-    mica__quantization q;                            /* bits 0: not quantized */
+    mica__quantization q;                            /* of the source; bits 0: not quantized */
+    mica__quantization made;                         /* made from it while loading; bits 0: nothing */
+    mica_dtype made_dtype; /* of the elements that is made from, and of its scales if affine */
 } mica__wanted;
 
 typedef struct mica__weight_list {
@@ -26,6 +28,9 @@ mica_status mica__weight_list_make(mica__weight_list *out, const mica__decoder_s
 /* Lists them by the description alone: no views. */
 mica_status mica__weight_list_describe(mica__weight_list *out, const mica__decoder_spec *s, mica__weights *w,
                                        mica_error *err);
+/* What mlx-lm has before "model." and "lm_head": the prefix of the wrappers that it reads, else "". Of other wrappers the text part is a model of its
+ * own. */
+const char *mica__mlx_prefix(const mica__config *c);
 void mica__weight_list_release(mica__weight_list *list);
 
 #endif

@@ -5,6 +5,7 @@
 #include "weights.h"
 
 #include "machine_memory.h"
+#include "quantize_load.h"
 #include "weight_list.h"
 #include <stdio.h>
 
@@ -14,13 +15,15 @@ typedef enum place {
     IN_FILE,
     IN_FILE_QUANTIZED, /* MLX: codes, scales and biases in the file */
     MADE_F32,
-    MADE_SAME,  /* copied: rows put back in order, strides undone, element type kept */
-    MADE_AFFINE /* repacked from blocks */
+    MADE_SAME,     /* copied: rows put back in order, strides undone, element type kept */
+    MADE_AFFINE,   /* repacked from blocks */
+    MADE_QUANTIZED /* by us */
 } place;
 
 static place place_of(const mica__wanted *w)
 {
     const mica__tensor_view *v = w->view;
+    if (w->made.bits) return MADE_QUANTIZED;
     if (w->scales) return IN_FILE_QUANTIZED;
     if (w->q.bits) return MADE_AFFINE;
     if (w->ndim == 1 || v->storage != MICA__STORAGE_PLAIN || v->dtype == MICA_DTYPE_F64) return MADE_F32;
@@ -42,9 +45,23 @@ static size_t scale_bytes(const mica__wanted *w)
     return elements_of(w) / (size_t)w->q.group_size * mica_dtype_size(mica__tensor_affine_dtype(w->view));
 }
 
+/* Sizes of all rows of what is quantized here. */
+static mica__quantized_sizes made_sizes(const mica__wanted *w)
+{
+    mica__quantized_sizes sizes = mica__quantized_row_sizes(&w->made, w->shape[1], w->made_dtype);
+    sizes.codes *= (size_t)w->shape[0];
+    sizes.scales *= (size_t)w->shape[0];
+    sizes.biases *= (size_t)w->shape[0];
+    return sizes;
+}
+
 static size_t pool_share(const mica__wanted *w)
 {
+    mica__quantized_sizes made;
     switch (place_of(w)) {
+    case MADE_QUANTIZED:
+        made = made_sizes(w);
+        return rounded(made.codes) + rounded(made.scales) + rounded(made.biases);
     case MADE_F32:
         return rounded(elements_of(w) * 4);
     case MADE_SAME:
@@ -71,10 +88,11 @@ typedef struct tally {
 static void count_type(tally *types, size_t n, const mica__wanted *w, uint64_t bytes)
 {
     char name[48];
-    if (w->q.bits && w->q.mode != MICA_QUANT_AFFINE) {
-        snprintf(name, sizeof name, "%s", mica__quant_mode_name(w->q.mode));
-    } else if (w->q.bits) {
-        snprintf(name, sizeof name, "affine %d-bit group %d", w->q.bits, w->q.group_size);
+    const mica__quantization *q = w->made.bits ? &w->made : &w->q;
+    if (q->bits && q->mode != MICA_QUANT_AFFINE) {
+        snprintf(name, sizeof name, "%s", mica__quant_mode_name(q->mode));
+    } else if (q->bits) {
+        snprintf(name, sizeof name, "affine %d-bit group %d", q->bits, q->group_size);
     } else {
         place p = place_of(w);
         snprintf(name, sizeof name, "%s", p == MADE_F32 ? "float32" : mica_dtype_name(w->view->dtype));
@@ -192,7 +210,20 @@ static mica_status make_affine(const mica__wanted *w, mica__weight *out, uint8_t
     return MICA_OK;
 }
 
-static mica_status fill(const mica__wanted *w, uint8_t *pool, mica_error *err)
+static mica_status make_quantized(const mica__quantize_load *quantize, const mica__wanted *w, mica__weight *out,
+                                  uint8_t *pool, mica_error *err)
+{
+    const mica__quantized_sizes sizes = made_sizes(w);
+    uint8_t *scales = pool + rounded(sizes.codes), *biases = sizes.biases ? scales + rounded(sizes.scales) : NULL;
+    out->q = w->made;
+    out->dtype = mica__quantized_scale_dtype(&w->made, w->made_dtype);
+    out->data = pool;
+    out->scales = scales;
+    out->biases = biases;
+    return mica__quantize_load_fill(quantize, w, pool, scales, biases, err);
+}
+
+static mica_status fill(const mica__wanted *w, const mica__quantize_load *quantize, uint8_t *pool, mica_error *err)
 {
     mica__weight *out = w->target;
     *out = (mica__weight){.ndim = w->ndim, .shape = {w->shape[0], w->shape[1]}, .q = w->q};
@@ -201,6 +232,8 @@ static mica_status fill(const mica__wanted *w, uint8_t *pool, mica_error *err)
         return use_quantized(w, out, err);
     case MADE_AFFINE:
         return make_affine(w, out, pool, err);
+    case MADE_QUANTIZED:
+        return make_quantized(quantize, w, out, pool, err);
     case MADE_SAME:
         out->dtype = w->view->dtype;
         out->data = pool;
@@ -217,13 +250,13 @@ static mica_status fill(const mica__wanted *w, uint8_t *pool, mica_error *err)
 }
 
 static mica_status fill_all(mica__weights *out, const mica__weight_list *list, const mica__checkpoint *checkpoint,
-                            const mica_progress *progress, mica_error *err)
+                            const mica__quantize_load *quantize, const mica_progress *progress, mica_error *err)
 {
     uint8_t *pool = out->pool;
     uint64_t done = 0;
     for (size_t i = 0; i < list->n; i++) {
         const mica__wanted *w = &list->items[i];
-        MICA_TRY(fill(w, pool, err));
+        MICA_TRY(fill(w, quantize, pool, err));
         size_t share = pool_share(w);
         if (share && w->ndim == 2) mica__checkpoint_forget_tensor(checkpoint, w->view);
         pool += share;
@@ -236,9 +269,39 @@ static mica_status fill_all(mica__weights *out, const mica__weight_list *list, c
     return mica__checkpoint_check(checkpoint, err);
 }
 
+static mica_status decide_all(const mica__quantize_load *quantize, mica__weight_list *list, mica_error *err)
+{
+    bool any = false;
+    for (size_t i = 0; i < list->n; i++) {
+        mica__quantize_load_decide(quantize, &list->items[i]);
+        any |= list->items[i].made.bits != 0;
+    }
+    if (any) return MICA_OK;
+    return mica__fail(err, MICA_UNSUPPORTED, "no matrix of this model has columns in whole groups of %d",
+                      quantize->policy.general.group_size);
+}
+
+/* Fills the pool from a list that was made. */
+static mica_status load_list(mica__weights *out, mica__weight_list *list, const mica__checkpoint *checkpoint,
+                             bool list_only, const mica__quantize_load *quantize, const mica_progress *progress,
+                             mica_error *err)
+{
+    if (quantize) MICA_TRY(decide_all(quantize, list, err));
+    count(out, list);
+    if (list_only) return MICA_OK;
+    MICA_TRY(check_memory(out, mica__checkpoint_path(checkpoint), err));
+    if (out->pool_bytes) {
+        out->pool = mica__pages_alloc(out->pool_bytes);
+        if (!out->pool) return mica__fail_memory(err, out->pool_bytes, "weights");
+    }
+    MICA_TRY(fill_all(out, list, checkpoint, quantize, progress, err));
+    if (out->tied) out->head = out->embedding;
+    return MICA_OK;
+}
+
 mica_status mica__weights_load(mica__weights *out, const mica__decoder_spec *s, const mica__checkpoint *checkpoint,
-                               bool list_only, const mica_progress *progress, const mica_notices *notices,
-                               mica_error *err)
+                               bool list_only, const mica__quantize_load *quantize, const mica_progress *progress,
+                               const mica_notices *notices, mica_error *err)
 {
     *out = (mica__weights){0};
     out->layers = mica__calloc((size_t)s->n_layers, sizeof *out->layers);
@@ -246,14 +309,7 @@ mica_status mica__weights_load(mica__weights *out, const mica__decoder_spec *s, 
     mica__weight_list list;
     mica_status status = mica__weight_list_make(&list, s, out, checkpoint, notices, err);
     if (!status) {
-        count(out, &list);
-        if (!list_only) status = check_memory(out, mica__checkpoint_path(checkpoint), err);
-        if (!status && !list_only && out->pool_bytes) {
-            out->pool = mica__pages_alloc(out->pool_bytes);
-            if (!out->pool) status = mica__fail_memory(err, out->pool_bytes, "weights");
-        }
-        if (!status && !list_only) status = fill_all(out, &list, checkpoint, progress, err);
-        if (out->tied) out->head = out->embedding;
+        status = load_list(out, &list, checkpoint, list_only, quantize, progress, err);
         mica__weight_list_release(&list);
     }
     if (status) mica__weights_release(out);

@@ -36,7 +36,7 @@ class Bench(ProgramTest):
     def test_config_errors(self):
         config = str(model("llama-chat") / "config.json")
         self.fails(64, "bench", "--config", config, "-m", model("llama-chat"))
-        self.fails(64, "bench", "-m", model("llama-chat"), "--quantize", "4")
+        self.fails(64, "bench", "-m", model("llama-chat"), "--quantize", "7")
         self.fails(64, "bench", "--config", config, "--quantize", "affine-7-64")
         self.fails(66, "bench", "--config", config + ".missing")
 

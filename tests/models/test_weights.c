@@ -124,7 +124,7 @@ static mica_status load(const writer *w, float *embedding, float *head, bool *ti
     if (!status) status = mica__checkpoint_text(c, "config.json", &text, err);
     if (!status) status = mica__config_parse(&config, text, &notices, err);
     if (!status) status = mica__describe(&s, &config, err);
-    if (!status) status = mica__weights_load(&weights, &s, c, false, NULL, &notices, err);
+    if (!status) status = mica__weights_load(&weights, &s, c, false, NULL, NULL, &notices, err);
     if (!status) {
         memcpy(embedding, weights.embedding.data, 4);
         memcpy(head, weights.head.data, 4);
