@@ -164,8 +164,8 @@ typedef struct mica_batch_request {
     const int32_t *ids; /* [n_prompts, width] */
     const uint8_t *
         mask; /* [n_prompts, width]; 0: padding, which the model does not see and the settings do, as in Transformers. NULL: none */
-    const size_t *lengths; /* [n_prompts], 1 to width: what follows in ids is not looked at. NULL: all are width */
-    size_t n_prompts, width;
+    const size_t *lengths;   /* [n_prompts], 1 to width: what follows in ids is not looked at. NULL: all are width */
+    size_t n_prompts, width; /* one prompt of width 0: the model's bos token */
     const mica_generation_config *config; /* NULL: the model's settings */
     /* For guidance_scale: negative prompts, [n_prompts, negative_width]; NULL: each prompt's last token. */
     const int32_t *negative_ids;

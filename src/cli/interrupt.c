@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 static _Atomic(mica_session *) watched_session;
+static _Atomic(mica_batch *) watched_batch;
 static _Atomic(mica_chat *) watched_chat;
 static atomic_bool deferred, survives_many;
 static atomic_int pending;
@@ -16,10 +17,12 @@ static void on_signal(int number)
     const bool first = atomic_exchange(&pending, number) == 0;
     if (!first && !survives_many) _exit(128 + number);
     mica_session *session = watched_session;
+    mica_batch *batch = watched_batch;
     mica_chat *chat = watched_chat;
     if (session) mica_session_cancel(session);
+    if (batch) mica_batch_cancel(batch);
     if (chat) mica_chat_cancel(chat);
-    if (!session && !chat && !deferred) _exit(128 + number);
+    if (!session && !batch && !chat && !deferred) _exit(128 + number);
 }
 
 void interrupt_install(void)
@@ -32,6 +35,7 @@ void interrupt_install(void)
 }
 
 void interrupt_watch_session(mica_session *session) { watched_session = session; }
+void interrupt_watch_batch(mica_batch *batch) { watched_batch = batch; }
 void interrupt_watch_chat(mica_chat *chat) { watched_chat = chat; }
 
 void interrupt_defer(bool on, bool many)

@@ -11,6 +11,7 @@ void interrupt_install(void); /* also ignores SIGPIPE: a closed pipe is seen by 
 
 /* What a signal cancels from now on; NULL: nothing. */
 void interrupt_watch_session(mica_session *session);
+void interrupt_watch_batch(mica_batch *batch);
 void interrupt_watch_chat(mica_chat *chat);
 /* Signals are only noted (loading polls interrupt_pending; a prompt is interrupted by them). `many`: a second one does not end the program. */
 void interrupt_defer(bool on, bool many);

@@ -102,12 +102,12 @@ static int32_t draft_token(assist *a, const int32_t *ids, size_t n, mica__random
 }
 
 /* Runs the draft model over what it has not seen of the text, which is the target's cache and the newest token. */
-static mica_status catch_up(assist *a, bool *ready, mica_error *err)
+static mica_status catch_up(assist *a, size_t most, bool *ready, mica_error *err)
 {
     const mica_session *target = a->d->rows[0];
     const int64_t n = target->length + 1, vocab = a->draft->model->spec.vocab;
     *ready = false;
-    if (n + (int64_t)a->guess.n_tokens > a->draft->capacity) return MICA_OK;
+    if (n + (int64_t)most > a->draft->capacity) return MICA_OK;
     int32_t *text = mica__alloc((size_t)n, sizeof *text);
     if (!text) return mica__fail_memory(err, (size_t)n * sizeof *text, "token ids");
     memcpy(text, target->ids, (size_t)(n - 1) * sizeof *text);
@@ -133,7 +133,7 @@ static mica_status draft(assist *a, size_t most, size_t *n_guesses, mica_error *
     bool ready;
     *n_guesses = 0;
     if (most > a->guess.n_tokens) most = a->guess.n_tokens;
-    MICA_TRY(catch_up(a, &ready, err));
+    MICA_TRY(catch_up(a, most, &ready, err));
     while (ready && *n_guesses < most) {
         double sure;
         int32_t id = draft_token(a, ids, d->lengths[0] + *n_guesses, &random, &sure);

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "search.h"
+#include <stdlib.h>
 
 enum { LEAST_POSITIONS = 256 };
 
@@ -118,6 +119,16 @@ static mica_status check_callbacks(const mica__search *d, mica_error *err)
     return MICA_OK;
 }
 
+/* The token that a text begins with, for a prompt of nothing. */
+static mica_status first_token(const mica_generation_config *config, int32_t *out, mica_error *err)
+{
+    const char *text = mica__setting_text(config, MICA__SET_bos_token_id);
+    if (!strcmp(text, "null"))
+        return mica__fail(err, MICA_INVALID, "the prompt is empty and the model has no bos_token_id");
+    *out = (int32_t)strtol(text, NULL, 10);
+    return MICA_OK;
+}
+
 static mica_status generate(mica_batch *b, const mica_batch_request *q, mica_batch_result *result, mica_error *err)
 {
     mica__search d = {0};
@@ -143,6 +154,11 @@ mica_status mica_batch_generate(mica_batch *b, const mica_batch_request *request
     atomic_store(b->cancelled, false);
     mica_status status = q.config ? MICA_OK : mica_generation_config_create(&own, b->model, err);
     if (own) q.config = own;
+    int32_t first;
+    if (!status && q.width == 0 && q.n_prompts == 1) {
+        status = first_token(q.config, &first, err);
+        q.ids = &first, q.mask = NULL, q.lengths = NULL, q.width = 1;
+    }
     if (!status) status = generate(b, &q, result, err);
     if (status && status != MICA_CANCELLED) mica_batch_result_release(result);
     mica_generation_config_free(own);

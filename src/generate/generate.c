@@ -1,18 +1,6 @@
 /* generate/generate.c: one prompt, one answer: a batch of one row over the caller's session. */
 #include "base/memory.h"
 #include "batch.h"
-#include "generation_config.h"
-#include <stdlib.h>
-
-/* The token that a text begins with, for a prompt of nothing. */
-static mica_status first_token(const mica_generation_config *config, int32_t *out, mica_error *err)
-{
-    const char *text = mica__setting_text(config, MICA__SET_bos_token_id);
-    if (!strcmp(text, "null"))
-        return mica__fail(err, MICA_INVALID, "the prompt is empty and the model has no bos_token_id");
-    *out = (int32_t)strtol(text, NULL, 10);
-    return MICA_OK;
-}
 
 static mica_status take_result(mica_generate_result *out, mica_batch_result *r, mica_error *err)
 {
@@ -48,18 +36,8 @@ mica_status mica_generate(mica_session *s, const int32_t *ids, size_t n, const m
                           mica_on_token on_token, void *context, mica_generate_result *result, mica_error *err)
 {
     if (result) *result = (mica_generate_result){0};
-    mica_generation_config *own = NULL;
-    if (!config) {
-        MICA_TRY(mica_generation_config_create(&own, s->model, err));
-        config = own;
-    }
-    int32_t first;
     mica_batch_request q = {.ids = ids, .n_prompts = 1, .width = n, .config = config};
     q.callbacks.token = on_token;
     q.callbacks.token_context = context;
-    mica_status status = n ? MICA_OK : first_token(config, &first, err);
-    if (!n) q.ids = &first, q.width = 1;
-    if (!status) status = generate(s, &q, result, err);
-    mica_generation_config_free(own);
-    return status;
+    return generate(s, &q, result, err);
 }

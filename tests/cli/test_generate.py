@@ -4,11 +4,19 @@ import pathlib
 import signal
 import subprocess
 import tempfile
+import unittest
 
 import program
 from program import PROGRAM, ProgramTest, model, read_safetensors, run
 
 EXACT = ["--dtype", "float32", "--precision", "exact"]
+
+
+def shared_or_data(name):
+    for folder in (program.ROOT / "tests/data/models", program.SHARED / "reference"):
+        if (folder / name).exists():
+            return folder / name
+    raise unittest.SkipTest(f"no references {name}")
 
 
 class Ids(ProgramTest):
@@ -52,6 +60,58 @@ class Ids(ProgramTest):
             row = scores[step * vocab:(step + 1) * vocab]
             self.assertEqual(max(range(vocab), key=row.__getitem__), chosen)
             self.assertEqual(row[7], float("-inf"))
+
+    def test_several_sequences(self):
+        """Every row of the settings' reference that returns more than one, and one by beams."""
+        folder = model("llama-chat")
+        reference = json.loads((shared_or_data("settings") / "reference.json").read_text())
+        prompt, rows = reference["prompt_ids"], reference["deterministic"]
+        for name in ("beams5-n3", "beams3-lpneg-early", "cfg", "prompt_lookup", "sequence_bias"):
+            options = []
+            for key, value in rows[name]["settings"].items():
+                options += [f"--{key.replace('_', '-')}", json.dumps(value)]
+            out = self.good("generate", "-m", folder, *EXACT, "--ids", ",".join(map(str, prompt)), "--max-new-tokens", "24", *options)
+            self.assertEqual([prompt + json.loads(line) for line in out.splitlines()], rows[name]["sequences"], name)
+
+    def test_an_assistant_changes_nothing(self):
+        folder = model("llama-chat")
+        base = ["generate", "-m", folder, *EXACT, "--no-chat-template", "--max-new-tokens", "40", "The river"]
+        for settings in ([], ["--do-sample", "--seed", "3", "--temperature", "1.3"]):
+            plain = self.good(*base, *settings)
+            result = run(*base, *settings, "--assistant-model", folder, "--stats")
+            self.assertEqual(result.stdout, plain)
+            self.assertRegex(result.stderr, r"\d+ of \d+ guesses were right")
+            self.assertEqual(self.good(*base, *settings, "--prompt-lookup-num-tokens", "4"), plain)
+        self.fails(66, *base, "--assistant-model", "/nowhere/at/all")
+        self.fails(64, *base, "--assistant-model", folder, "--num-beams", "2")
+
+    def test_negative_prompts(self):
+        folder = model("llama-chat")
+        base = ["generate", "-m", folder, *EXACT, "--ids", "0,59,330", "--max-new-tokens", "12", "--guidance-scale", "3"]
+        last = self.good(*base)
+        self.assertEqual(self.good(*base, "--negative-ids", "330"), last)
+        self.assertNotEqual(self.good(*base, "--negative-ids", "0,59,330,263,492"), last)
+        self.assertNotEqual(self.good(*base, "--negative-prompt", "The river runs"), last)
+        self.fails(64, *base, "--negative-ids", "330", "--negative-prompt", "x")
+        self.fails(64, *base, "--negative-ids", "x")
+
+    def test_several_texts(self):
+        base = ["generate", "-m", model("llama-chat"), *EXACT, "--no-chat-template", "--max-new-tokens", "8", "The river"]
+        best = self.good(*base, "--num-beams", "3")
+        texts = self.good(*base, "--num-beams", "3", "--num-return-sequences", "2").split("\n---\n")
+        self.assertEqual(len(texts), 2)
+        self.assertEqual(texts[0], best)
+        self.fails(64, *base, "--num-return-sequences", "2")
+        self.fails(64, *base, "--num-beams", "2", "--early-stopping", "sometimes")
+
+    def test_scores_of_beams(self):
+        folder = model("llama-chat")
+        with tempfile.TemporaryDirectory() as out:
+            path = pathlib.Path(out, "scores")
+            self.good("generate", "-m", folder, *EXACT, "--num-beams", "3", "--ids", "0,59", "--max-new-tokens", "4", "--output-scores", path)
+            (rows, vocab), scores = read_safetensors(path)["scores"]
+        self.assertEqual((rows, vocab), (12, 512))
+        self.assertAlmostEqual(sum(2.718281828 ** x for x in scores[:vocab]), 1, 4)
 
     def test_ids_outside_the_vocabulary(self):
         self.fails(64, "generate", "-m", model("llama"), "--ids", "1,100000", "--max-new-tokens", "4")

@@ -141,11 +141,314 @@ static void test_forward(void **state)
     mica_model_free(model);
 }
 
+/* ---- several answers ----------------------------------------------------------------------------------------------------- */
+
+static void test_answers(void **state)
+{
+    (void)state;
+    mica_model *model = chat_model();
+    mica_error err;
+    if (!model) skip();
+    const char *json =
+        "{\"max_new_tokens\": 12, \"do_sample\": true, \"temperature\": 1.5, \"seed\": 5, \"eos_token_id\": null}";
+    mica_generation_config *config = new_config(model, json);
+    mica_batch *b = new_batch(model);
+    mica_batch_request q = {.ids = padded[2], .n_prompts = 1, .width = WIDTH, .config = config};
+    int32_t single[NEW];
+    alone(model, 2, config, single);
+    reference_check(mica_generation_config_set(config, "num_return_sequences", "3", &err), &err, "set");
+    mica_batch_result r = run(b, &q), again = run(b, &q);
+    assert_int_equal(r.n_sequences, 3);
+    assert_memory_equal(r.ids, single, sizeof single); /* the first is what the seed gives alone */
+    assert_memory_not_equal(r.ids, r.ids + NEW, sizeof single);
+    assert_memory_not_equal(r.ids + NEW, r.ids + 2 * NEW, sizeof single);
+    assert_memory_equal(r.ids, again.ids, 3 * sizeof single);
+    mica_batch_result_release(&r);
+    mica_batch_result_release(&again);
+
+    /* Beams draw, too. */
+    reference_check(mica_generation_config_set(config, "num_beams", "3", &err), &err, "set");
+    r = run(b, &q), again = run(b, &q);
+    assert_memory_equal(r.ids, again.ids, 3 * r.n_new * sizeof *r.ids);
+    assert_true(r.sequences_scores[0] >= r.sequences_scores[1] && r.sequences_scores[1] >= r.sequences_scores[2]);
+    mica_batch_result_release(&r);
+    mica_batch_result_release(&again);
+
+    /* What cannot be. */
+    static const char *const wrong[] = {
+        "{\"num_beams\": 2}", "{\"num_beams\": 1, \"do_sample\": false}",
+        "{\"num_return_sequences\": 1, \"num_beams\": 2, \"prompt_lookup_num_tokens\": 3}",
+        "{\"num_beams\": 5000, \"prompt_lookup_num_tokens\": null}"};
+    for (size_t i = 0; i < 4; i++) {
+        reference_check(mica_generation_config_update(config, wrong[i], strlen(wrong[i]), &err), &err, wrong[i]);
+        assert_int_equal(mica_batch_generate(b, &q, &r, &err), i == 3 ? MICA_LIMIT : MICA_INVALID);
+        assert_null(r.ids);
+    }
+    mica_batch_free(b);
+    mica_generation_config_free(config);
+    mica_model_free(model);
+}
+
+/* Rows that are done get padding, here a token of its own; beams are filled as well. */
+static void test_ends(void **state)
+{
+    (void)state;
+    mica_model *model = chat_model();
+    if (!model) skip();
+    mica_generation_config *config =
+        new_config(model, "{\"max_new_tokens\": 12, \"eos_token_id\": 402, \"pad_token_id\": 7}");
+    mica_batch *b = new_batch(model);
+    mica_batch_request q = three(config);
+    mica_batch_result r = run(b, &q), all;
+    q.want_logits = true; /* now finished rows go on, and nothing of the result changes */
+    all = run(b, &q);
+    bool padding = false;
+    for (size_t i = 0; i < 3; i++) {
+        const int32_t *ids = r.ids + i * r.n_new;
+        bool ended = r.lengths[i] < r.n_new;
+        assert_int_equal(r.reasons[i], ids[r.lengths[i] - 1] == 402 ? MICA_STOP_EOS : MICA_STOP_LENGTH);
+        for (size_t k = r.lengths[i]; k < r.n_new; k++) assert_int_equal(ids[k], 7);
+        padding = padding || ended;
+    }
+    assert_true(padding);
+    assert_int_equal(all.n_new, r.n_new);
+    assert_int_equal(all.n_steps, r.n_new);
+    assert_memory_equal(all.ids, r.ids, 3 * r.n_new * sizeof *r.ids);
+    mica_batch_result_release(&r);
+    mica_batch_result_release(&all);
+    mica_batch_free(b);
+    mica_generation_config_free(config);
+    mica_model_free(model);
+}
+
+/* ---- callbacks ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct seen {
+    size_t n_process, n_stop, n_tokens, n_rows;
+    int32_t tokens[3 * NEW], ban, allowed[2];
+    size_t fail_at; /* process fails at this call, from 1 */
+    mica_batch *cancel;
+} seen;
+
+static int process(void *context, const mica_batch_step *step)
+{
+    seen *s = context;
+    assert_int_equal(step->step, s->n_process);
+    assert_int_equal(step->vocab, VOCAB);
+    for (size_t r = 0; r < step->n_rows; r++) {
+        if (s->ban >= 0) step->scores[r * step->vocab + (size_t)s->ban] = -INFINITY;
+        if (step->lengths[r] == WIDTH && step->n_rows == 3) /* padding is as it was given */
+            assert_memory_equal(step->ids + r * step->stride, padded[r], sizeof padded[r]);
+    }
+    s->n_rows = step->n_rows;
+    return ++s->n_process == s->fail_at;
+}
+
+static int stop_fourth(void *context, const mica_batch_step *step, bool *done)
+{
+    seen *s = context;
+    s->n_stop++;
+    for (size_t r = 0; r < step->n_rows; r++) done[r] = step->lengths[r] == WIDTH + 4;
+    return 0;
+}
+
+static int allow_two(void *context, size_t prompt, const int32_t *ids, size_t n, const int32_t **allowed,
+                     size_t *n_allowed)
+{
+    seen *s = context;
+    assert_true(prompt < 3);
+    assert_memory_equal(ids, padded[prompt], WIDTH * sizeof *ids);
+    *allowed = s->allowed;
+    *n_allowed = n == WIDTH + 2 ? 0 : 2;
+    return 0;
+}
+
+static int take_tokens(void *context, const int32_t *ids, size_t n_rows)
+{
+    seen *s = context;
+    assert_int_equal(n_rows, 3);
+    for (size_t r = 0; r < 3; r++) s->tokens[r * NEW + s->n_tokens] = ids[r];
+    s->n_tokens++;
+    if (s->cancel && s->n_tokens == 3) mica_batch_cancel(s->cancel);
+    return 0;
+}
+
+static void test_callbacks(void **state)
+{
+    (void)state;
+    mica_model *model = chat_model();
+    mica_error err;
+    if (!model) skip();
+    mica_generation_config *config = new_config(model, "{\"max_new_tokens\": 12, \"eos_token_id\": null}");
+    mica_batch *b = new_batch(model);
+    mica_batch_request q = three(config);
+    mica_batch_result plain = run(b, &q), r;
+
+    seen s = {.ban = plain.ids[0]};
+    q.callbacks = (mica_batch_callbacks){.context = &s, .process = process, .stop = stop_fourth, .tokens = take_tokens};
+    q.want_scores = true;
+    r = run(b, &q);
+    assert_int_equal(r.n_new, 4);
+    assert_int_equal(s.n_process, 4);
+    assert_int_equal(s.n_stop, 4);
+    assert_int_equal(s.n_tokens, 4);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(r.reasons[i], MICA_STOP_CALLBACK);
+        for (size_t k = 0; k < 4; k++) {
+            const float *scores = r.scores + (k * 3 + i) * VOCAB;
+            int32_t id = r.ids[i * 4 + k];
+            assert_int_equal(id, s.tokens[i * NEW + k]);
+            assert_true(scores[s.ban] == -INFINITY);
+            for (size_t v = 0; v < VOCAB; v++) assert_true(scores[v] <= scores[id]);
+        }
+    }
+    mica_batch_result_release(&r);
+
+    /* Only two tokens are allowed, and in the third step none. */
+    s = (seen){.allowed = {17, 18}};
+    q.callbacks = (mica_batch_callbacks){.context = &s, .allow = allow_two};
+    assert_int_equal(mica_batch_generate(b, &q, &r, &err), MICA_INVALID);
+    reference_check(mica_generation_config_set(config, "max_new_tokens", "2", &err), &err, "set");
+    r = run(b, &q);
+    for (size_t i = 0; i < 6; i++) assert_true(r.ids[i] == 17 || r.ids[i] == 18);
+    mica_batch_result_release(&r);
+    reference_check(mica_generation_config_set(config, "max_new_tokens", "12", &err), &err, "set");
+
+    /* A failing callback and a cancellation end the call; what came before is there. */
+    s = (seen){.ban = -1, .fail_at = 3};
+    q.callbacks = (mica_batch_callbacks){.context = &s, .process = process};
+    assert_int_equal(mica_batch_generate(b, &q, &r, &err), MICA_CANCELLED);
+    assert_int_equal(r.n_new, 2);
+    for (size_t i = 0; i < 3; i++) assert_memory_equal(r.ids + i * 2, plain.ids + i * NEW, 2 * sizeof *r.ids);
+    mica_batch_result_release(&r);
+    s = (seen){.cancel = b};
+    q.callbacks = (mica_batch_callbacks){.context = &s, .tokens = take_tokens};
+    assert_int_equal(mica_batch_generate(b, &q, &r, &err), MICA_CANCELLED);
+    assert_int_equal(r.n_new, 3);
+    mica_batch_result_release(&r);
+    q.callbacks = (mica_batch_callbacks){.context = NULL};
+    r = run(b, &q); /* and the batch goes on working */
+    assert_memory_equal(r.ids, plain.ids, 3 * NEW * sizeof *r.ids);
+    mica_batch_result_release(&r);
+
+    /* In a beam search the criteria see candidates, and there is nothing to stream. */
+    reference_check(mica_generation_config_set(config, "num_beams", "3", &err), &err, "set");
+    s = (seen){.ban = -1};
+    q.callbacks = (mica_batch_callbacks){.context = &s, .process = process, .stop = stop_fourth};
+    r = run(b, &q);
+    assert_int_equal(r.n_new, 4);
+    assert_int_equal(s.n_rows, 9);
+    assert_int_equal(r.reasons[0], MICA_STOP_CALLBACK);
+    mica_batch_result_release(&r);
+    q.callbacks = (mica_batch_callbacks){.context = &s, .tokens = take_tokens};
+    assert_int_equal(mica_batch_generate(b, &q, &r, &err), MICA_INVALID);
+    mica_batch_result_release(&plain);
+    mica_batch_free(b);
+    mica_generation_config_free(config);
+    mica_model_free(model);
+}
+
+/* ---- guesses ----------------------------------------------------------------------------------------------------------------- */
+
+/* The same tokens and scores with guesses as without, from the text, from the model itself and from another model. */
+static void test_guesses(void **state)
+{
+    (void)state;
+    char path[512];
+    mica_error err;
+    static const char *const targets[] = {"llama-chat", "gemma-chat"};
+    static const char *const settings[] = {
+        "{\"max_new_tokens\": 60, \"eos_token_id\": null}",
+        "{\"max_new_tokens\": 60, \"do_sample\": true, \"temperature\": 1.2, \"seed\": 9, \"repetition_penalty\": 1.1}",
+        "{\"max_new_tokens\": 60, \"no_repeat_ngram_size\": 3, \"min_new_tokens\": 50}"};
+    for (size_t t = 0; t < 2; t++) {
+        if (!reference_path(path, "chat-models", targets[t])) continue;
+        mica_model *model = reference_model(path, 2, 0), *other = chat_model();
+        mica_batch *b = new_batch(model);
+        for (size_t i = 0; i < 3; i++) {
+            mica_generation_config *config = new_config(model, settings[i]);
+            mica_batch_request q = {
+                .ids = padded[2], .n_prompts = 1, .width = WIDTH, .config = config, .want_scores = true};
+            mica_batch_result plain = run(b, &q), r;
+            for (int how = 0; how < 4; how++) {
+                const char *lookup = how ? "null" : "4";
+                q.assistant = how == 1 ? model : how >= 2 ? other : NULL;
+                reference_check(mica_generation_config_set(config, "prompt_lookup_num_tokens", lookup, &err), &err,
+                                "set");
+                if (how == 3) {
+                    const char *more =
+                        "{\"num_assistant_tokens\": 2, \"num_assistant_tokens_schedule\": \"heuristic\", "
+                        "\"assistant_confidence_threshold\": 0.0}";
+                    reference_check(mica_generation_config_update(config, more, strlen(more), &err), &err, more);
+                }
+                r = run(b, &q);
+                assert_int_equal(r.n_new, plain.n_new);
+                assert_memory_equal(r.ids, plain.ids, r.n_new * sizeof *r.ids);
+                assert_memory_equal(r.scores, plain.scores, r.n_steps * r.vocab * sizeof *r.scores);
+                printf("%s, settings %zu, guesses %d: %lld of %lld right\n", targets[t], i, how,
+                       (long long)r.n_accepted, (long long)r.n_guessed);
+                if (how == 1) assert_true(r.n_accepted > 20 && r.n_accepted == r.n_guessed);
+                mica_batch_result_release(&r);
+            }
+            mica_batch_result_release(&plain);
+            mica_generation_config_free(config);
+        }
+        mica_batch_free(b);
+        mica_model_free(model);
+        mica_model_free(other);
+    }
+}
+
+/* ---- lack of memory ------------------------------------------------------------------------------------------------------------ */
+
+typedef struct attempt {
+    mica_model *model;
+    const mica_generation_config *config;
+    mica_model *assistant;
+} attempt;
+
+static mica_status generate_once(void *context)
+{
+    const attempt *a = context;
+    mica_batch *b;
+    mica_batch_result r;
+    MICA_TRY(mica_batch_create(&b, a->model, NULL, NULL));
+    mica_batch_request q = three(a->config);
+    q.assistant = a->assistant;
+    if (a->assistant) q.n_prompts = 1;
+    q.want_scores = true;
+    mica_status status = mica_batch_generate(b, &q, &r, NULL);
+    mica_batch_result_release(&r);
+    mica_batch_free(b);
+    return status;
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    char path[512];
+    if (!reference_path(path, "chat-models", "llama-chat")) skip();
+    mica_model *model = reference_model(path, 1, 0);
+    static const char *const settings[] = {
+        "{\"max_new_tokens\": 2, \"stop_strings\": \"zzz\"}",
+        "{\"max_new_tokens\": 2, \"num_beams\": 2, \"do_sample\": true, \"stop_strings\": \"zzz\"}",
+        "{\"max_new_tokens\": 2, \"guidance_scale\": 1.5}", "{\"max_new_tokens\": 4}"};
+    for (size_t i = 0; i < 4; i++) {
+        mica_generation_config *config = new_config(model, settings[i]);
+        attempt a = {model, config, i == 3 ? model : NULL};
+        assert_int_equal(generate_once(&a), MICA_OK); /* programs and tokenizer are made once, outside the sweep */
+        printf("%zu allocations\n", failing_allocator_sweep(generate_once, &a));
+        mica_generation_config_free(config);
+    }
+    mica_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows_as_alone),
-        cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_rows_as_alone), cmocka_unit_test(test_forward),   cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_ends),          cmocka_unit_test(test_callbacks), cmocka_unit_test(test_guesses),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
