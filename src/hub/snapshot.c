@@ -294,7 +294,7 @@ static mica_status fall_back(resolving *r, const char *commit, const local_state
                              mica_error *err)
 {
     const bool network = status == MICA_UNAVAILABLE;
-    if (!state->usable || (!network && status != MICA_ACCESS && status != MICA_NOT_FOUND)) {
+    if (!state->usable || r->o->force || (!network && status != MICA_ACCESS && status != MICA_NOT_FOUND)) {
         if (network && state->missing[0])
             return mica__fail_prefix(err, status, "%s: '%s' is not on this machine", r->id, state->missing);
         return network ? mica__fail_prefix(err, status, "%s is not on this machine", r->id) : status;

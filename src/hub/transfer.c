@@ -47,7 +47,7 @@ static bool start(attempt *a, const mica__reply *reply, mica_error *err)
         if (reply->has_length && reply->length != size) return say_wrong(a, err, "offers", reply->length, size);
         a->whole = true;
         a->at = 0;
-        if (!t->alone) return say_wrong(a, err, "ignores a range after", a->begin, a->begin);
+        if (!t->alone) return true; /* others are at the other chunks: of this only what is ours */
     } else {
         return say_wrong(a, err, "answers with an unexpected status after", 0, size);
     }
@@ -88,7 +88,14 @@ static bool sink(void *context, const mica__reply *reply, const char *bytes, siz
     if (!a->started && !start(a, reply, err)) return false;
     const uint64_t end = a->whole ? a->t->partial->size : a->end;
     if (n > end - a->at) return say_wrong(a, err, "sends more than", end, end);
-    return take(a, bytes, n, err);
+    if (!a->whole || a->t->alone) return take(a, bytes, n, err);
+    const uint64_t skipped = a->at < a->begin ? (a->begin - a->at < n ? a->begin - a->at : n) : 0;
+    a->at += skipped;
+    a->t->arrived(a->t->context, (size_t)skipped, 0);
+    n -= (size_t)skipped;
+    if (n > a->end - a->at) n = (size_t)(a->end - a->at);
+    if (n && !take(a, bytes + skipped, n, err)) return false;
+    return a->at < a->end; /* then that is enough of it */
 }
 
 static bool is_whole(const mica__transfer *t)
@@ -117,6 +124,7 @@ static mica_status try_once(mica__transfer *t, bool avoid_range, mica__reply *re
     mica__buf text = {0};
     mica__failure failure;
     mica_status status = mica__http_send(t->http, &request, reply, &text, &failure, err);
+    if (is_whole(t) && !a->disk && !a->wrong) status = MICA_OK;
     *again = status != MICA_OK && (failure == MICA__FAILURE_PASSING || a->wrong) && !a->disk;
     if (status == MICA_OK && !is_whole(t)) {
         *again = true;

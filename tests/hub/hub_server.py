@@ -105,20 +105,22 @@ class Repository:
 
 
 class Hub:
-    def __init__(self, storage_host="127.0.0.1", page=1000, part_bytes=5 << 20):
+    def __init__(self, page=1000, part_bytes=5 << 20):
         self.repositories, self.objects, self.log, self.rules, self.faults = {}, {}, [], [], []
         self.tokens = {"hf_good": {"name": "tester", "write": True, "read": {"*"}}}
         self.page, self.part_bytes, self.parts = page, part_bytes, {}
         self.lock = threading.Lock()
         self.servers = {}
-        for name, host in (("hub", "127.0.0.1"), ("storage", storage_host)):
-            server = Server((host, 0), Handler)
+        for name in ("hub", "storage"):
+            server = Server(("127.0.0.1", 0), Handler)
             server.hub, server.name = self, name
             self.servers[name] = server
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def address(self, name):
-        return "http://%s:%d" % self.servers[name].server_address[:2]
+        # two names of this machine: huggingface_hub tells hosts apart by name
+        host = {"hub": "127.0.0.1", "storage": "localhost"}[name]
+        return f"http://{host}:{self.servers[name].server_address[1]}"
 
     @property
     def endpoint(self):
@@ -287,6 +289,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if kind == "stall":
                 time.sleep(fault.rate or 60)
             if kind == "reset":
+                time.sleep(0.1)  # what is on its way when a connection is reset is lost, and counted as sent
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                 self.connection.close()
             self.close_connection = True
