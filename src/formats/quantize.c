@@ -118,6 +118,14 @@ mica__quantized_sizes mica__quantized_row_sizes(const mica__quantization *q, int
 
 /* ---- quantizing ---------------------------------------------------------------------------------------------------------------- */
 
+/* Eight codes of four bits, the first in the lowest. */
+static uint32_t pack_nibbles(uint64_t codes)
+{
+    codes = (codes | codes >> 4) & 0x00ff00ff00ff00ff;
+    codes = (codes | codes >> 8) & 0x0000ffff0000ffff;
+    return (uint32_t)(codes | codes >> 16);
+}
+
 /* Eight codes to `bits` bytes. */
 static void pack(const uint8_t *codes, int n, int bits, uint8_t *out)
 {
@@ -125,7 +133,13 @@ static void pack(const uint8_t *codes, int n, int bits, uint8_t *out)
         memcpy(out, codes, (size_t)n);
         return;
     }
-    for (int i = 0; i < n; i += 8, out += bits) {
+    for (int i = 0; i < n && bits == 4; i += 8, out += 4) {
+        uint64_t eight;
+        memcpy(&eight, codes + i, sizeof eight);
+        uint32_t word = pack_nibbles(eight);
+        memcpy(out, &word, sizeof word);
+    }
+    for (int i = 0; i < n && bits != 4; i += 8, out += bits) {
         uint64_t word = 0;
         for (int j = 0; j < 8; j++) word |= (uint64_t)codes[i + j] << (bits * j);
         memcpy(out, &word, (size_t)bits);
@@ -151,11 +165,73 @@ static void load_group(const uint8_t *at, mica_dtype dtype, int n, float *out)
         memcpy(out, at, (size_t)n * sizeof *out);
         return;
     }
-    for (int i = 0; i < n; i++) out[i] = mica__load_float(at + 2 * i, dtype);
+    if (dtype == MICA_DTYPE_BF16)
+        for (int i = 0; i < n; i++) out[i] = mica__load_float(at + 2 * i, MICA_DTYPE_BF16);
+    else
+        for (int i = 0; i < n; i++) out[i] = mica__load_float(at + 2 * i, MICA_DTYPE_F16);
+}
+
+/* What the group stands for, in float32, its scale and bias as they are stored. */
+static MICA__INLINE void expand_made(const mica__quantization *q, mica_dtype dtype, const mica__group *g, float *x)
+{
+    if (q->mode == MICA_QUANT_AFFINE) {
+        const float scale = mica__round_to(dtype, g->scale), bias = mica__round_to(dtype, g->bias);
+        for (int i = 0; i < q->group_size; i++) x[i] = (float)g->codes[i] * scale + bias;
+    } else {
+        const float scale = mica__quantized_scale(q->mode, g->scale_byte);
+        for (int i = 0; i < q->group_size; i++) x[i] = mica__quantized_element(q->mode, g->codes[i]) * scale;
+    }
+}
+
+/* Adds the differences between a group's elements and what it stands for, in eight sums side by side. */
+static MICA__INLINE void measure(const mica__quantization *q, mica_dtype dtype, const float *w, const mica__group *g,
+                                 mica__quantization_error *sum)
+{
+    float x[MICA__MAX_GROUP];
+    mica__float8 errors = {0}, weights = {0}, most = {0};
+    expand_made(q, dtype, g, x);
+    for (int i = 0; i < q->group_size; i++) x[i] = fabsf(w[i] - x[i]);
+    for (int i = 0; i < q->group_size; i += 8) {
+        const mica__float8 d = *(const mica__float8 *)(x + i), e = *(const mica__float8 *)(w + i);
+        errors += d * d;
+        weights += e * e;
+        most = MICA__LARGER8(d, most);
+    }
+    float error = 0, weight = 0, largest = 0;
+    for (int j = 0; j < 8; j++) {
+        error += errors[j];
+        weight += weights[j];
+        largest = largest > most[j] ? largest : most[j];
+    }
+    sum->squared_error += (double)error;
+    sum->squared_weight += (double)weight;
+    sum->largest = (double)largest > sum->largest ? (double)largest : sum->largest;
+    sum->n += (uint64_t)q->group_size;
+}
+
+#if MICA__QUANTIZE_AVX2
+MICA__QUANTIZE_TARGET static void measure_avx2(const mica__quantization *q, mica_dtype dtype, const float *w,
+                                               const mica__group *g, mica__quantization_error *sum)
+{
+    measure(q, dtype, w, g, sum);
+}
+#endif
+
+static void measure_here(const mica__quantization *q, mica_dtype dtype, const float *w, const mica__group *g,
+                         mica__quantization_error *sum)
+{
+#if MICA__QUANTIZE_AVX2
+    if (mica__cpu_features()->avx2) {
+        measure_avx2(q, dtype, w, g, sum);
+        return;
+    }
+#endif
+    measure(q, dtype, w, g, sum);
 }
 
 static void quantize_row(const mica__quantization *q, mica__quantizer quantizer, const uint8_t *in, mica_dtype dtype,
-                         int64_t n_columns, uint8_t *codes, uint8_t *scales, uint8_t *biases)
+                         int64_t n_columns, uint8_t *codes, uint8_t *scales, uint8_t *biases,
+                         mica__quantization_error *sum)
 {
     const int n = q->group_size;
     const size_t element = mica_dtype_size(dtype);
@@ -174,6 +250,7 @@ static void quantize_row(const mica__quantization *q, mica__quantizer quantizer,
             *scales++ = g.scale_byte;
         }
         pack(g.codes, n, q->bits, codes);
+        if (sum) measure_here(q, dtype, w, &g, sum);
     }
 }
 
@@ -182,6 +259,7 @@ typedef struct job {
     mica__quantizer quantizer;
     const mica__matrix *in;
     uint8_t *codes, *scales, *biases;
+    mica__quantization_error *sum; /* NULL: not measured */
 } job;
 
 /* Share `id` of `n` of the rows. */
@@ -194,20 +272,26 @@ static void quantize_share(void *context, int id, int n)
     for (int64_t r = in->n_rows * id / n; r < in->n_rows * (id + 1) / n; r++) {
         quantize_row(j->q, j->quantizer, (const uint8_t *)in->data + (size_t)r * row_bytes, in->dtype, in->n_columns,
                      j->codes + (size_t)r * sizes.codes, j->scales + (size_t)r * sizes.scales,
-                     sizes.biases ? j->biases + (size_t)r * sizes.biases : NULL);
+                     sizes.biases ? j->biases + (size_t)r * sizes.biases : NULL, j->sum);
     }
 }
 
 void mica__quantize(const mica__quantization *q, mica__quantizer quantizer, const mica__matrix *in, void *codes,
                     void *scales, void *biases)
 {
-    quantize_share(&(job){q, quantizer, in, codes, scales, biases}, 0, 1);
+    quantize_share(&(job){q, quantizer, in, codes, scales, biases, NULL}, 0, 1);
+}
+
+void mica__quantize_measured(const mica__quantization *q, mica__quantizer quantizer, const mica__matrix *in,
+                             void *codes, void *scales, void *biases, mica__quantization_error *sum)
+{
+    quantize_share(&(job){q, quantizer, in, codes, scales, biases, sum}, 0, 1);
 }
 
 void mica__quantize_team(mica__team *team, const mica__quantization *q, mica__quantizer quantizer,
                          const mica__matrix *in, void *codes, void *scales, void *biases)
 {
-    mica__team_run(team, quantize_share, &(job){q, quantizer, in, codes, scales, biases});
+    mica__team_run(team, quantize_share, &(job){q, quantizer, in, codes, scales, biases, NULL});
 }
 
 /* ---- expanding ------------------------------------------------------------------------------------------------------------------- */

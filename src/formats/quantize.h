@@ -69,7 +69,16 @@ typedef struct mica__matrix {
  * affine. The columns must fit. Infinite or NaN elements give unspecified codes in their group. */
 void mica__quantize(const mica__quantization *q, mica__quantizer quantizer, const mica__matrix *in, void *codes,
                     void *scales, void *biases);
-/* The same with the rows shared out to a team. */
+/* How well a quantized matrix stands for the one it was made from: sums over all elements. */
+typedef struct mica__quantization_error {
+    double squared_error, squared_weight; /* sums */
+    double largest;                       /* absolute difference */
+    uint64_t n;
+} mica__quantization_error;
+/* As mica__quantize, and adds how well it went to *sum: cheaper than measuring afterwards. */
+void mica__quantize_measured(const mica__quantization *q, mica__quantizer quantizer, const mica__matrix *in,
+                             void *codes, void *scales, void *biases, mica__quantization_error *sum);
+/* As mica__quantize, with the rows shared out to a team. */
 void mica__quantize_team(mica__team *team, const mica__quantization *q, mica__quantizer quantizer,
                          const mica__matrix *in, void *codes, void *scales, void *biases);
 
@@ -87,12 +96,6 @@ void mica__dequantize_rows(const mica__quantized *w, int64_t first, int64_t n, v
 /* The same values without rounding them to 16 bits: float32, each product and sum rounded once to it. */
 void mica__dequantize_rows_f32(const mica__quantized *w, int64_t first, int64_t n, float *out);
 
-/* How well `w` stands for `in`: sums over all elements. */
-typedef struct mica__quantization_error {
-    double squared_error, squared_weight; /* sums */
-    double largest;                       /* absolute difference */
-    uint64_t n;
-} mica__quantization_error;
 /* Adds the figures of all rows to *sum. Shapes must agree. MEMORY for a row. */
 mica_status mica__quantization_error_add(mica__quantization_error *sum, const mica__matrix *in,
                                          const mica__quantized *w, mica_error *err);

@@ -12,7 +12,7 @@
 
 /* codes = clamp(round((w - bias) / scale)). Adding 2^23 rounds to an integer, ties to even, and leaves it in the low bits; NaN
  * gives 0. */
-static void encode(const float *w, int n, float scale, float bias, float highest, uint8_t *codes)
+static MICA__INLINE void encode(const float *w, int n, float scale, float bias, float highest, uint8_t *codes)
 {
     for (int i = 0; i < n; i++) {
         float x = (w[i] - bias) / scale;
@@ -22,19 +22,25 @@ static void encode(const float *w, int n, float scale, float bias, float highest
     }
 }
 
-static void range_of(const float *w, int n, float *lo, float *hi)
+/* Eight ranges side by side, and then one of them. */
+static MICA__INLINE void range_of(const float *w, int n, float *lo, float *hi)
 {
-    float least = INFINITY, most = -INFINITY;
-    for (int i = 0; i < n; i++) {
-        most = most < w[i] ? w[i] : most;
-        least = w[i] < least ? w[i] : least;
+    mica__float8 least = *(const mica__float8 *)w, most = least;
+    for (int i = 8; i < n; i += 8) {
+        const mica__float8 x = *(const mica__float8 *)(w + i);
+        most = MICA__LARGER8(x, most);
+        least = MICA__SMALLER8(x, least);
     }
-    *lo = least;
-    *hi = most;
+    *lo = least[0];
+    *hi = most[0];
+    for (int j = 1; j < 8; j++) {
+        *hi = *hi < most[j] ? most[j] : *hi;
+        *lo = least[j] < *lo ? least[j] : *lo;
+    }
 }
 
 /* MLX's scale and bias for the range, not rounded. */
-static void scale_of_range(float lo, float hi, float highest, float *scale, float *bias)
+static MICA__INLINE void scale_of_range(float lo, float hi, float highest, float *scale, float *bias)
 {
     bool lower_is_far = fabsf(lo) > fabsf(hi);
     float step = (hi - lo) / highest, edge = lower_is_far ? lo : hi;
@@ -108,14 +114,52 @@ static void search(const float *w, int n, mica_dtype dtype, float lo, float hi, 
     }
 }
 
+/* ---- MLX's rule ------------------------------------------------------------------------------------------------------------ */
+
+static MICA__INLINE void by_rule_of(int n, const mica__quantization *q, const float *w, mica__group *out)
+{
+    float lo, hi, highest = (float)((1 << q->bits) - 1);
+    range_of(w, n, &lo, &hi);
+    scale_of_range(lo, hi, highest, &out->scale, &out->bias);
+    encode(w, n, out->scale, out->bias, highest, out->codes);
+}
+
+/* Loops of known length are the better ones. */
+static MICA__INLINE void by_rule(const mica__quantization *q, const float *w, mica__group *out)
+{
+    if (q->group_size == 64)
+        by_rule_of(64, q, w, out);
+    else if (q->group_size == 32)
+        by_rule_of(32, q, w, out);
+    else
+        by_rule_of(128, q, w, out);
+}
+
+#if MICA__QUANTIZE_AVX2
+MICA__QUANTIZE_TARGET static void by_rule_avx2(const mica__quantization *q, const float *w, mica__group *out)
+{
+    by_rule(q, w, out);
+}
+#endif
+
+static void by_rule_here(const mica__quantization *q, const float *w, mica__group *out)
+{
+#if MICA__QUANTIZE_AVX2
+    if (mica__cpu_features()->avx2) {
+        by_rule_avx2(q, w, out);
+        return;
+    }
+#endif
+    by_rule(q, w, out);
+}
+
 void mica__quantize_affine_group(const mica__quantization *q, mica__quantizer quantizer, mica_dtype dtype,
                                  const float *w, mica__group *out)
 {
+    by_rule_here(q, w, out);
+    if (quantizer != MICA__QUANTIZER_SEARCH) return;
     float lo, hi, highest = (float)((1 << q->bits) - 1);
     range_of(w, q->group_size, &lo, &hi);
-    scale_of_range(lo, hi, highest, &out->scale, &out->bias);
-    encode(w, q->group_size, out->scale, out->bias, highest, out->codes);
-    if (quantizer != MICA__QUANTIZER_SEARCH) return;
     candidate best = {.scale = mica__round_to(dtype, out->scale), .bias = mica__round_to(dtype, out->bias)};
     memcpy(best.codes, out->codes, (size_t)q->group_size);
     best.error = error_of(w, q->group_size, &best);

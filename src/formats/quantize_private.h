@@ -2,8 +2,24 @@
 #ifndef MICA_FORMATS_QUANTIZE_PRIVATE_H
 #define MICA_FORMATS_QUANTIZE_PRIVATE_H
 
+#include "../base/cpu.h"
 #include "../base/half.h"
 #include "quantize.h"
+
+/* Loops written once and compiled twice, for wider registers as well. Nothing is contracted or reordered, so both give the same bytes. */
+#define MICA__INLINE inline __attribute__((always_inline))
+#if defined(__x86_64__)
+#define MICA__QUANTIZE_AVX2 1
+#define MICA__QUANTIZE_TARGET __attribute__((target("avx2")))
+#else
+#define MICA__QUANTIZE_AVX2 0
+#endif
+
+typedef float mica__float8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t mica__int8 __attribute__((vector_size(32)));
+/* Lane by lane, where the comparison a > b holds a, else b (also for NaN). */
+#define MICA__LARGER8(a, b) ((mica__float8)((((a) > (b)) & (mica__int8)(a)) | (~((a) > (b)) & (mica__int8)(b))))
+#define MICA__SMALLER8(a, b) ((mica__float8)((((a) < (b)) & (mica__int8)(a)) | (~((a) < (b)) & (mica__int8)(b))))
 
 enum { MICA__MAX_GROUP = 128 };
 

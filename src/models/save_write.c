@@ -82,17 +82,7 @@ static mica_status quantize(const job *j, const mica__save_entry *e, piece *p, s
     const void *elements;
     MICA_TRY(mica__wanted_rows(e->wanted, p->first, p->n, e->dtype, &s->rows, &elements, err));
     const mica__matrix in = {elements, e->dtype, p->n, e->n_columns};
-    mica__quantize(&e->q, j->quantizer, &in, s->parts[0], s->parts[1], s->parts[2]);
-    const mica__quantized made = {
-        .q = e->q,
-        .dtype = e->dtype,
-        .n_rows = p->n,
-        .n_columns = e->n_columns,
-        .codes = s->parts[0],
-        .scales = s->parts[1],
-        .biases = e->q.mode == MICA_QUANT_AFFINE ? s->parts[2] : NULL,
-    };
-    MICA_TRY(mica__quantization_error_add(&p->error, &in, &made, err));
+    mica__quantize_measured(&e->q, j->quantizer, &in, s->parts[0], s->parts[1], s->parts[2], &p->error);
     return check_error(e, p, err);
 }
 

@@ -226,13 +226,38 @@ static void test_threads_and_search(void **state)
     }
 }
 
+/* Measuring on the way gives the same bytes, and the figures that measuring afterwards gives. */
+static void test_measured(void **state)
+{
+    (void)state;
+    static float w[ROWS * COLUMNS];
+    static made plain, measured;
+    fill(w, ROWS * COLUMNS);
+    const mica__matrix in = {w, MICA_DTYPE_F32, ROWS, COLUMNS};
+    for (size_t i = 0; i < N_NAMES; i++) {
+        mica__quantization q = parsed(all_names[i]);
+        mica__quantization_error before = {0}, after = {0};
+        make(&plain, &q, MICA__QUANTIZER_MLX, 0, &in);
+        make(&measured, &q, MICA__QUANTIZER_MLX, 0, &in);
+        memset(measured.codes, 0, sizeof measured.codes);
+        mica__quantize_measured(&q, MICA__QUANTIZER_MLX, &in, measured.codes, measured.scales, measured.biases,
+                                &before);
+        assert_memory_equal(&plain, &measured, sizeof plain);
+        const mica__quantized made_of = {q, in.dtype, ROWS, COLUMNS, measured.codes, measured.scales, measured.biases};
+        assert_int_equal(mica__quantization_error_add(&after, &in, &made_of, NULL), MICA_OK);
+        assert_int_equal(before.n, after.n);
+        assert_true(fabs(before.squared_error / after.squared_error - 1) < 1e-5);
+        assert_true(fabs(before.squared_weight / after.squared_weight - 1) < 1e-5);
+        assert_true(fabs(before.largest / after.largest - 1) < 1e-5);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_kept_reference),
-        cmocka_unit_test(test_threads_and_search),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_kept_reference), cmocka_unit_test(test_threads_and_search),
+        cmocka_unit_test(test_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
