@@ -319,6 +319,12 @@ MICA_API void mica_program_free(mica_program *program);
 MICA_API size_t mica_program_arena_bytes(const mica_program *program);
 MICA_API int mica_program_size(const mica_program *program); /* instructions */
 
+/* Rows of one sequence in a run over several: its caches, and how many positions they hold already. */
+typedef struct mica_sequence {
+    mica_cache *const *caches; /* [cache slot] */
+    int64_t rows, n_past;
+} mica_sequence;
+
 typedef struct mica_bindings {
     const void *const *inputs; /* [slot] row-major data in the input's dtype */
     void *const *outputs;      /* [i] memory for output i */
@@ -326,6 +332,10 @@ typedef struct mica_bindings {
     int n_inputs, n_outputs, n_caches;
     int64_t rows;   /* actual rows of `rows` inputs */
     int64_t n_past; /* positions already in the caches */
+    /* NULL: the rows are one sequence, over `caches` from n_past on. Else the first sequences[0].rows rows belong to the first
+     * sequence, and so on: rows in all. Each row's results are those of a run over its own sequence alone, to the bit. */
+    const mica_sequence *sequences; /* [n_sequences], each with n_caches caches */
+    int n_sequences;
 } mica_bindings;
 MICA_API mica_status mica_program_run(mica_program *program, const mica_bindings *bindings,
                                       mica_error *err) MICA_NODISCARD;

@@ -106,8 +106,9 @@ typedef struct mica__instr {
 
 /* What changes from run to run. */
 typedef struct mica__run {
-    int64_t rows, n_past;
-    mica_cache *const *caches;
+    int64_t rows;
+    const mica_sequence *sequences; /* [n_sequences], one after another; together they have all rows */
+    int n_sequences;
     uint8_t *scratch;        /* [instr->scratch_bytes], 64-byte aligned */
     uint8_t *member_scratch; /* [team size, instr->member_scratch_bytes]; NULL: follows scratch */
 } mica__run;

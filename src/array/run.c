@@ -39,11 +39,11 @@ static void work(void *argument, int id, int n)
     }
 }
 
-static mica_status check_caches(const mica_program *p, const mica_bindings *b, mica_error *err)
+static mica_status check_caches(const mica_program *p, const mica_sequence *s, int n_caches, mica_error *err)
 {
     for (int i = 0; i < p->n_caches; i++) {
         const mica__cache_use *use = &p->caches[i];
-        const mica_cache *cache = use->slot < b->n_caches ? b->caches[use->slot] : NULL;
+        const mica_cache *cache = use->slot < n_caches ? s->caches[use->slot] : NULL;
         if (!cache) return mica__fail(err, MICA_INVALID, "cache %d is not bound", use->slot);
         const mica_cache_options *have = &cache->options, *want = &use->options;
         if (have->n_kv_heads != want->n_kv_heads || have->head_dim != want->head_dim ||
@@ -52,7 +52,7 @@ static mica_status check_caches(const mica_program *p, const mica_bindings *b, m
                 err, MICA_INVALID, "cache %d has %d heads of %d and %d (%s), the program wants %d of %d and %d (%s)",
                 use->slot, have->n_kv_heads, have->head_dim, have->value_dim, mica_dtype_name(have->dtype),
                 want->n_kv_heads, want->head_dim, want->value_dim, mica_dtype_name(want->dtype));
-        int64_t end = b->n_past + b->rows, kept = use->window ? b->rows + use->window - 1 : end;
+        int64_t end = s->n_past + s->rows, kept = use->window ? s->rows + use->window - 1 : end;
         if (end < kept) kept = end;
         if (have->capacity < kept)
             return mica__fail(err, MICA_INVALID, "cache %d keeps %lld positions, %lld are needed", use->slot,
@@ -61,13 +61,28 @@ static mica_status check_caches(const mica_program *p, const mica_bindings *b, m
     return MICA_OK;
 }
 
-static mica_status check_bindings(const mica_program *p, const mica_bindings *b, mica_error *err)
+static mica_status check_sequences(const mica_program *p, const mica__run *run, int n_caches, mica_error *err)
+{
+    int64_t rows = 0;
+    for (int i = 0; i < run->n_sequences; i++) {
+        const mica_sequence *s = &run->sequences[i];
+        if (s->n_past < 0 || s->n_past > INT64_MAX / 4)
+            return mica__fail(err, MICA_INVALID, "%lld past positions", (long long)s->n_past);
+        if (run->n_sequences > 1 && (s->rows < 1 || s->rows > run->rows - rows))
+            return mica__fail(err, MICA_INVALID, "sequence %d has %lld rows of %lld", i, (long long)s->rows,
+                              (long long)run->rows);
+        rows += s->rows;
+        MICA_TRY(check_caches(p, s, n_caches, err));
+    }
+    if (rows == run->rows) return MICA_OK;
+    return mica__fail(err, MICA_INVALID, "the sequences have %lld rows of %lld", (long long)rows, (long long)run->rows);
+}
+
+static mica_status check_bindings(const mica_program *p, const mica_bindings *b, const mica__run *run, mica_error *err)
 {
     if (p->max_rows && (b->rows < 1 || b->rows > p->max_rows))
         return mica__fail(err, MICA_INVALID, "%lld rows, the program takes 1 to %lld", (long long)b->rows,
                           (long long)p->max_rows);
-    if (b->n_past < 0 || b->n_past > INT64_MAX / 4)
-        return mica__fail(err, MICA_INVALID, "%lld past positions", (long long)b->n_past);
     for (int i = 0; i < p->n_patches; i++) {
         const mica__patch *patch = &p->patches[i];
         bool bound = patch->is_output ? patch->slot < b->n_outputs && b->outputs[patch->slot]
@@ -76,7 +91,7 @@ static mica_status check_bindings(const mica_program *p, const mica_bindings *b,
             return mica__fail(err, MICA_INVALID, "%s %d is not bound", patch->is_output ? "output" : "input",
                               patch->slot);
     }
-    return check_caches(p, b, err);
+    return check_sequences(p, run, b->n_caches, err);
 }
 
 static void apply_patches(mica_program *p, const mica_bindings *b)
@@ -90,11 +105,11 @@ static void apply_patches(mica_program *p, const mica_bindings *b)
     }
 }
 
-static void note_written(const mica_program *p, const mica_bindings *b)
+static void note_written(const mica_program *p, const mica_sequence *s)
 {
     for (int i = 0; i < p->n_caches; i++) {
-        mica_cache *cache = b->caches[p->caches[i].slot];
-        int64_t end = b->n_past + b->rows;
+        mica_cache *cache = s->caches[p->caches[i].slot];
+        int64_t end = s->n_past + s->rows;
         if (end > cache->options.capacity) end = cache->options.capacity;
         if (end > cache->n_written) cache->n_written = end;
     }
@@ -104,12 +119,16 @@ mica_status mica_program_run(mica_program *p, const mica_bindings *bindings, mic
 {
     static const mica_bindings none;
     const mica_bindings *b = bindings ? bindings : &none;
-    MICA_TRY(check_bindings(p, b, err));
+    const mica_sequence single = {b->caches, b->rows, b->n_past};
+    const mica__run run = {.rows = b->rows,
+                           .sequences = b->sequences ? b->sequences : &single,
+                           .n_sequences = b->sequences ? b->n_sequences : 1};
+    MICA_TRY(check_bindings(p, b, &run, err));
     pthread_mutex_lock(&p->turn);
     apply_patches(p, b);
-    job j = {p, {.rows = b->rows, .n_past = b->n_past, .caches = b->caches}};
+    job j = {p, run};
     mica__team_run(p->device->team, work, &j);
-    note_written(p, b);
+    for (int i = 0; i < run.n_sequences; i++) note_written(p, &run.sequences[i]);
     pthread_mutex_unlock(&p->turn);
     return MICA_OK;
 }

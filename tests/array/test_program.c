@@ -264,7 +264,7 @@ static void test_cached_attention(void **state)
                 rows = past + piece > T ? T - past : piece;
                 const void *inputs[] = {q + past * H * D, k + past * HK * D, v + past * HK * D};
                 void *outputs[] = {out + past * H * D};
-                mica_bindings b = {inputs, outputs, &cache, 3, 1, 1, rows, past};
+                mica_bindings b = {inputs, outputs, &cache, 3, 1, 1, rows, past, NULL, 0};
                 if (mica_program_run(p, &b, &err) != MICA_OK) fail_msg("%s", err.message);
             }
             for (int i = 0; i < T * H * D; i++) assert_float_equal(out[i], want[i], 1e-5);
@@ -274,6 +274,86 @@ static void test_cached_attention(void **state)
         }
         mica_program_free(p);
         mica_graph_free(g);
+    }
+}
+
+/* Position i of a sequence: 4 heads over 2, of 8. */
+static void run_row(mica_program *p, mica_cache *cache, const float *q, const float *k, const float *v, float *out,
+                    int i)
+{
+    mica_error err;
+    const void *inputs[] = {q + i * 32, k + i * 16, v + i * 16};
+    void *outputs[] = {out + i * 32};
+    const mica_bindings b = {.inputs = inputs,
+                             .outputs = outputs,
+                             .caches = &cache,
+                             .n_inputs = 3,
+                             .n_outputs = 1,
+                             .n_caches = 1,
+                             .rows = 1,
+                             .n_past = i};
+    if (mica_program_run(p, &b, &err) != MICA_OK) fail_msg("%s", err.message);
+}
+
+/* Three sequences of other lengths in each run: every row as if its sequence were alone, to the bit. */
+static void test_sequences(void **state)
+{
+    (void)state;
+    enum { T = 150, HK = 2, H = 4, D = 8, MAX_ROWS = 9, S = 3 };
+    static float q[S][T * H * D], k[S][T * HK * D], v[S][T * HK * D], alone[S][T * H * D], together[S][T * H * D];
+    static const int rows[S] = {1, 5, 3}, begin[S] = {140, 0, 17};
+    for (int window = 0; window <= 6; window += 6) {
+        mica_error err;
+        mica_cache_options o = {HK, D, D, window ? window + MAX_ROWS - 1 : T, MICA_DTYPE_F16};
+        mica_program *p = attention_program(&o, MAX_ROWS, window);
+        mica_cache *caches[S];
+        for (int s = 0; s < S; s++) {
+            for (int i = 0; i < T * H * D; i++) q[s][i] = random_float();
+            for (int i = 0; i < T * HK * D; i++) k[s][i] = random_float(), v[s][i] = random_float();
+            assert_int_equal(mica_cache_create(&caches[s], &o, &err), MICA_OK);
+            for (int i = 0; i < begin[s]; i++) run_row(p, caches[s], q[s], k[s], v[s], alone[s], i);
+        }
+        static float qs[MAX_ROWS * H * D], ks[MAX_ROWS * HK * D], vs[MAX_ROWS * HK * D], out[MAX_ROWS * H * D];
+        int past[S] = {140, 0, 17};
+        for (int turn = 0; turn < 9; turn++) {
+            mica_sequence sequences[S];
+            int at = 0;
+            for (int s = 0; s < S; at += rows[s++]) {
+                sequences[s] = (mica_sequence){&caches[s], rows[s], past[s]};
+                memcpy(qs + at * H * D, q[s] + past[s] * H * D, (size_t)(rows[s] * H * D) * sizeof *qs);
+                memcpy(ks + at * HK * D, k[s] + past[s] * HK * D, (size_t)(rows[s] * HK * D) * sizeof *ks);
+                memcpy(vs + at * HK * D, v[s] + past[s] * HK * D, (size_t)(rows[s] * HK * D) * sizeof *vs);
+            }
+            const void *inputs[] = {qs, ks, vs};
+            void *outputs[] = {out};
+            mica_bindings b = {.inputs = inputs,
+                               .outputs = outputs,
+                               .n_inputs = 3,
+                               .n_outputs = 1,
+                               .n_caches = 1,
+                               .rows = at,
+                               .sequences = sequences,
+                               .n_sequences = S};
+            if (mica_program_run(p, &b, &err) != MICA_OK) fail_msg("%s", err.message);
+            at = 0;
+            for (int s = 0; s < S; at += rows[s++]) {
+                memcpy(together[s] + past[s] * H * D, out + at * H * D, (size_t)(rows[s] * H * D) * sizeof *out);
+                past[s] += rows[s];
+            }
+            b.rows++; /* a row that no sequence has */
+            if (turn == 8) assert_int_equal(mica_program_run(p, &b, &err), MICA_INVALID);
+        }
+        for (int s = 0; s < S; s++) {
+            /* Alone again, to the same length. */
+            mica_cache *cache;
+            assert_int_equal(mica_cache_create(&cache, &o, &err), MICA_OK);
+            for (int i = 0; i < past[s]; i++) run_row(p, cache, q[s], k[s], v[s], alone[s], i);
+            int from = begin[s] * H * D, to = past[s] * H * D;
+            assert_memory_equal(alone[s] + from, together[s] + from, (size_t)(to - from) * sizeof(float));
+            mica_cache_free(cache);
+            mica_cache_free(caches[s]);
+        }
+        mica_program_free(p);
     }
 }
 
@@ -289,7 +369,7 @@ static void test_cache_checks(void **state)
     float in[16] = {0}, out[16];
     const void *inputs[] = {in, in, in};
     void *outputs[] = {out};
-    mica_bindings b = {inputs, outputs, &wrong, 3, 1, 1, 2, 0};
+    mica_bindings b = {inputs, outputs, &wrong, 3, 1, 1, 2, 0, NULL, 0};
     assert_int_equal(mica_program_run(p, &b, &err), MICA_INVALID);
     b.caches = &cache;
     assert_int_equal(mica_program_run(p, &b, &err), MICA_OK);
@@ -353,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_outputs_of_every_kind),
         cmocka_unit_test(test_row_limits),
         cmocka_unit_test(test_cached_attention),
+        cmocka_unit_test(test_sequences),
         cmocka_unit_test(test_cache_checks),
         cmocka_unit_test(test_running_allocates_nothing),
     };

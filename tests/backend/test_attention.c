@@ -125,7 +125,8 @@ static float *feed(const setup *s, const mica__tensor *q, const mica__tensor *k,
         instr.attrs.cache = cache.options;
         instr.out.data = out + first * width;
         choose(&instr, plain);
-        run_team(&instr, &(mica__run){.n_past = first, .caches = caches}, team);
+        const mica_sequence sequence = {caches, count, first};
+        run_team(&instr, &(mica__run){.sequences = &sequence, .n_sequences = 1}, team);
     }
     return out;
 }
@@ -217,7 +218,8 @@ static void long_context(void **state)
             instr.attrs.cache = cache.options;
             instr.out.data = out[alone] + t * 16;
             choose(&instr, false);
-            run_team(&instr, &(mica__run){.n_past = past + t, .caches = caches}, 3);
+            const mica_sequence sequence = {caches, 1, past + t};
+            run_team(&instr, &(mica__run){.sequences = &sequence, .n_sequences = 1}, 3);
         }
     }
     assert_memory_equal(out[0], out[1], 3 * 2 * 8 * sizeof(float));

@@ -8,7 +8,7 @@
  *     part    2^s blocks, merged in order; s is the least that gives at most PARTS_MAX parts for the row's position
  *     total   the parts merged in order, after the sink if there is one
  *
- * With many rows, a member takes tiles of rows (queries and heads that share a key head) through all their blocks. A
+ * A run may hold rows of several sequences, each with a cache of its own; it is done sequence by sequence. With many rows, a member takes tiles of rows (queries and heads that share a key head) through all their blocks. A
  * single row would leave members idle, so there the parts are the shares: phase 1 leaves them in scratch memory and phase 2
  * merges them. Both ways compute the same. Phase 0 of the cached form writes the new rows into the cache. */
 #include "attention.h"
@@ -80,6 +80,7 @@ typedef struct job {
     const mica__attention_kit *kit;
     const mica__tensor *q, *out, *sinks;
     mica_attention_options options;
+    int64_t first_row; /* of the sequence, in q and out */
     int64_t t_rows, n_past, heads, kv_heads, group, head_dim, value_dim;
     int64_t n_keys, capacity; /* positions there are; ring size */
     mica__kv keys, values;    /* of key head 0 */
@@ -92,13 +93,22 @@ static mica__kv kv_of(const mica__tensor *t)
     return (mica__kv){t->data, t->dtype, t->strides[0] * size, t->strides[2] * size, t->shape[2]};
 }
 
-static job job_of(const mica__instr *instr, const mica__run *run, const mica__attention_kit *kit)
+/* Rows of one sequence (NULL: no cache). A program whose rows are fixed does not say how many there are. */
+static int64_t rows_of(const mica__tensor *t, const mica__run *run, const mica_sequence *s)
+{
+    return s && run->n_sequences > 1 ? s->rows : mica__rows(t, run);
+}
+
+/* A job is about one sequence; s NULL (and first_row 0) if there is no cache. */
+static job job_of(const mica__instr *instr, const mica__run *run, const mica_sequence *s, int64_t first_row,
+                  const mica__attention_kit *kit)
 {
     const mica__tensor *q = &instr->in[0], *k = &instr->in[1], *v = &instr->in[2];
     job j = {.instr = instr, .kit = kit, .q = q, .out = &instr->out, .options = instr->attrs.attention};
     j.sinks = instr->n_in > 3 ? &instr->in[3] : NULL;
     if (j.options.scale == 0) j.options.scale = 1.0f / sqrtf((float)q->shape[2]);
-    j.t_rows = mica__rows(q, run);
+    j.first_row = first_row;
+    j.t_rows = rows_of(q, run, s);
     j.heads = q->shape[1];
     j.kv_heads = k->shape[1];
     j.group = j.heads / j.kv_heads;
@@ -113,9 +123,9 @@ static job job_of(const mica__instr *instr, const mica__run *run, const mica__at
         j.value_head_bytes = v->strides[1] * (int64_t)mica_dtype_size(v->dtype);
         return j;
     }
-    const mica_cache *cache = run->caches[instr->attrs.cache_slot];
+    const mica_cache *cache = s->caches[instr->attrs.cache_slot];
     int64_t size = (int64_t)mica_dtype_size(cache->options.dtype);
-    j.n_past = run->n_past;
+    j.n_past = s->n_past;
     j.n_keys = j.n_past + j.t_rows;
     j.capacity = cache->options.capacity;
     j.keys = (mica__kv){cache->keys, cache->options.dtype, j.head_dim * size, size, j.head_dim};
@@ -186,7 +196,7 @@ static void begin_total(const job *j, softmax *total, int64_t head)
 
 static void write_out(const job *j, const softmax *total, int64_t t, int64_t head)
 {
-    float *out = (float *)j->out->data + (t * j->heads + head) * j->value_dim;
+    float *out = (float *)j->out->data + ((j->first_row + t) * j->heads + head) * j->value_dim;
     for (int64_t e = 0; e < j->value_dim; e++) out[e] = total->values[e] / total->sum;
 }
 
@@ -234,7 +244,7 @@ static void load_queries(const job *j, tile *t)
     for (int64_t r = 0; r < t->rows; r++) {
         q.base =
             (const uint8_t *)j->q->data + head_of(j, t, r) * j->q->strides[1] * (int64_t)mica_dtype_size(j->q->dtype);
-        load_kv(t->q + r * j->head_dim, &q, query_of(j, t, r));
+        load_kv(t->q + r * j->head_dim, &q, j->first_row + query_of(j, t, r));
     }
 }
 
@@ -314,7 +324,8 @@ static void do_tile(const job *j, tile *t)
     for (int64_t r = 0; r < t->rows; r++) write_out(j, &t->total[r], query_of(j, t, r), head_of(j, t, r));
 }
 
-static void do_tiles(const job *j, float *memory, int id, int n)
+/* Member `id` does the first item and every n-th after it; returns the items there are. */
+static int64_t do_tiles(const job *j, float *memory, int id, int n)
 {
     int64_t rows = j->t_rows * j->group, tiles = (rows + MICA__TILE - 1) / MICA__TILE;
     tile t = tile_of(j, memory);
@@ -325,6 +336,7 @@ static void do_tiles(const job *j, float *memory, int id, int n)
         t.rows = mica__min(rows - t.first_row, MICA__TILE);
         do_tile(j, &t);
     }
+    return tiles * j->kv_heads;
 }
 
 /* ---- a single query: parts are the shares ----------------------------------------------------------------------------------- */
@@ -381,15 +393,15 @@ static void merge_parts(const job *j, uint8_t *scratch, float *memory, int id, i
 
 /* ---- phases ------------------------------------------------------------------------------------------------------------------ */
 
-static void write_rows(const mica__tensor *t, uint8_t *cache, const mica_cache_options *o, int64_t dim, int64_t n_past,
-                       int64_t rows, bool fast, int id, int n)
+static void write_rows(const mica__tensor *t, uint8_t *cache, const mica_cache_options *o, int64_t dim,
+                       int64_t first_row, int64_t rows, int64_t n_past, bool fast, int id, int n)
 {
     int64_t size = (int64_t)mica_dtype_size(o->dtype), begin, end;
     mica__share(rows * o->n_kv_heads, 1, id, n, &begin, &end);
     for (int64_t item = begin; item < end; item++) {
         int64_t head = item % o->n_kv_heads, row = item / o->n_kv_heads, slot = (n_past + row) % o->capacity;
         const uint8_t *from = (const uint8_t *)t->data;
-        from += (row * t->strides[0] + head * t->strides[1]) * (int64_t)mica_dtype_size(t->dtype);
+        from += ((first_row + row) * t->strides[0] + head * t->strides[1]) * (int64_t)mica_dtype_size(t->dtype);
         uint8_t *to = cache + (head * o->capacity + slot) * dim * size;
         for (int64_t e = 0; e < dim; e += MICA__CHUNK) {
             mica__chunk c;
@@ -410,10 +422,15 @@ static void write_rows(const mica__tensor *t, uint8_t *cache, const mica_cache_o
 
 static void write_cache(const mica__instr *instr, const mica__run *run, bool fast, int id, int n)
 {
-    mica_cache *cache = run->caches[instr->attrs.cache_slot];
-    int64_t rows = mica__rows(&instr->in[1], run);
-    write_rows(&instr->in[1], cache->keys, &cache->options, cache->options.head_dim, run->n_past, rows, fast, id, n);
-    write_rows(&instr->in[2], cache->values, &cache->options, cache->options.value_dim, run->n_past, rows, fast, id, n);
+    int64_t first_row = 0;
+    for (int i = 0; i < run->n_sequences; first_row += run->sequences[i++].rows) {
+        const mica_sequence *s = &run->sequences[i];
+        mica_cache *cache = s->caches[instr->attrs.cache_slot];
+        const mica_cache_options *o = &cache->options;
+        const int64_t rows = rows_of(&instr->in[1], run, s);
+        write_rows(&instr->in[1], cache->keys, o, o->head_dim, first_row, rows, s->n_past, fast, id, n);
+        write_rows(&instr->in[2], cache->values, o, o->value_dim, first_row, rows, s->n_past, fast, id, n);
+    }
 }
 
 static void write_plain(const mica__instr *instr, const mica__run *run, int id, int n)
@@ -431,13 +448,28 @@ static float *own_memory(const mica__instr *instr, const mica__run *run, int id)
     return (float *)(void *)mica__member_scratch(instr, run, id);
 }
 
+static bool is_single_query(const mica__instr *instr, const mica__run *run)
+{
+    return run->n_sequences == 1 && mica__rows(&instr->in[0], run) == 1;
+}
+
 static void attend(const mica__instr *instr, const mica__run *run, int id, int n, const mica__attention_kit *kit)
 {
-    const job j = job_of(instr, run, kit);
-    if (instr->op == MICA__OP_CACHED_ATTENTION && j.t_rows == 1) {
-        do_parts(&j, run->scratch, own_memory(instr, run, id), id, n);
-    } else {
-        do_tiles(&j, own_memory(instr, run, id), id, n);
+    float *memory = own_memory(instr, run, id);
+    if (instr->op == MICA__OP_ATTENTION) {
+        const job j = job_of(instr, run, NULL, 0, kit);
+        do_tiles(&j, memory, id, n);
+        return;
+    }
+    if (is_single_query(instr, run)) {
+        const job j = job_of(instr, run, run->sequences, 0, kit);
+        do_parts(&j, run->scratch, memory, id, n);
+        return;
+    }
+    int64_t first_row = 0, items = 0; /* items of all sequences are dealt out as if they were one's */
+    for (int i = 0; i < run->n_sequences; first_row += run->sequences[i++].rows) {
+        const job j = job_of(instr, run, &run->sequences[i], first_row, kit);
+        items += do_tiles(&j, memory, (int)((id + n - items % n) % n), n);
     }
 }
 
@@ -453,8 +485,9 @@ static void attend_fast(const mica__instr *instr, const mica__run *run, int id, 
 
 static void finish(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    const job j = job_of(instr, run, &plain_kit);
-    if (j.t_rows == 1) merge_parts(&j, run->scratch, own_memory(instr, run, id), id, n);
+    if (!is_single_query(instr, run)) return;
+    const job j = job_of(instr, run, run->sequences, 0, &plain_kit);
+    merge_parts(&j, run->scratch, own_memory(instr, run, id), id, n);
 }
 
 /* Rows that the fast loops can read where they are. */
