@@ -74,7 +74,8 @@ MICA_API void mica_save_report_free(mica_save_report *report); /* NULL allowed *
  * BUSY if another process writes the same folder; IO (disk full); CANCELLED. After a failure there is no trace of the target. */
 MICA_API mica_status mica_convert(const char *source, const char *folder, const mica_save_options *options,
                                   mica_save_report **report, mica_error *err) MICA_NODISCARD;
-/* The same from the checkpoint of a loaded model. */
+/* The same from the checkpoint of a loaded model. Weights that were quantized while they were loaded are saved so in MLX's format, unless the options say
+ * something else; Transformers' format, and dequantize, give what the checkpoint has. */
 MICA_API mica_status mica_save_pretrained(const mica_model *model, const char *folder, const mica_save_options *options,
                                           mica_save_report **report, mica_error *err) MICA_NODISCARD;
 

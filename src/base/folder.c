@@ -106,10 +106,12 @@ static mica_status take_path(mica__new_folder *f, const char *path, mica_error *
     mica_status status = MICA_OK;
     if (lstat(plain, &st) == 0) {
         char *real = realpath(plain, NULL);
-        f->path = real ? mica__strndup(real, strlen(real)) : NULL;
-        free(real);
+        int why = errno;
         mica__free(plain);
-        if (!f->path) return mica__fail_errno(err, errno, "find", path);
+        if (!real) return mica__fail_errno(err, why, "find", path);
+        f->path = mica__strndup(real, strlen(real));
+        free(real);
+        if (!f->path) return mica__fail_memory(err, strlen(path), "a path");
         if (!mica__path_is_dir(f->path))
             return mica__fail(err, MICA_CANNOT_CREATE, "%s: exists already and is not a folder", f->path);
         status = look_at(f->path, f->replace, err);

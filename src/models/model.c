@@ -163,6 +163,14 @@ static mica_status fill_info(mica_model *m, mica_error *err)
 
 /* ---- loading ------------------------------------------------------------------------------------------------------------------------- */
 
+/* A copy of an option; NULL stays NULL. */
+static mica_status keep_text(char **out, const char *text, mica_error *err)
+{
+    if (!text) return MICA_OK;
+    *out = mica__strndup(text, strlen(text));
+    return *out ? MICA_OK : mica__fail_memory(err, strlen(text), "an option");
+}
+
 /* A model of a config alone. */
 static mica_status make_random(mica_model *m, const char *path, const mica_model_options *o, mica_error *err)
 {
@@ -181,6 +189,9 @@ static mica_status load_weights(mica_model *m, const mica_model_options *o, mica
 {
     if (!o->quantize && (o->quantize_rules || o->quantizer))
         return mica__fail(err, MICA_INVALID, "rules and a quantizer need a quantization");
+    MICA_TRY(keep_text(&m->quantize, o->quantize, err));
+    MICA_TRY(keep_text(&m->quantize_rules, o->quantize_rules, err));
+    MICA_TRY(keep_text(&m->quantizer, o->quantizer, err));
     mica__quantize_load quantize = {.team = NULL};
     if (o->quantize) {
         int n_threads = o->config_only ? 1 : m->device ? mica_device_threads(m->device) : 0;
@@ -246,6 +257,9 @@ void mica_model_free(mica_model *m)
     mica_device_free(m->own_device);
     mica__free(m->model_type);
     mica__free(m->architecture);
+    mica__free(m->quantize);
+    mica__free(m->quantize_rules);
+    mica__free(m->quantizer);
     pthread_mutex_destroy(&m->lock);
     mica__free(m);
 }

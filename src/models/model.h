@@ -15,6 +15,8 @@ struct mica_model {
     mica__weights weights;
     mica__str generation_json; /* generation_config.json, {NULL, 0} if there is none; kept by the checkpoint */
     char *architecture;
+    char *quantize, *quantize_rules,
+        *quantizer; /* what was done to the checkpoint's weights while loading; NULL: nothing */
 
     mica_device *device, *own_device; /* device NULL: the process's */
     mica_dtype cache_dtype;

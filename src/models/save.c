@@ -208,5 +208,11 @@ mica_status mica_convert(const char *from, const char *folder, const mica_save_o
 mica_status mica_save_pretrained(const mica_model *model, const char *folder, const mica_save_options *options,
                                  mica_save_report **report, mica_error *err)
 {
-    return mica_convert(mica_model_path(model), folder, options, report, err);
+    mica_save_options o = options ? *options : (mica_save_options){0};
+    if (model->quantize && !o.quantize && !o.dequantize && o.format == MICA_SAVE_MLX) {
+        o.quantize = model->quantize;
+        if (!o.rules) o.rules = model->quantize_rules;
+        if (!o.quantizer) o.quantizer = model->quantizer;
+    }
+    return mica_convert(mica_model_path(model), folder, &o, report, err);
 }
