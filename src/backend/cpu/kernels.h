@@ -62,6 +62,9 @@ static inline bool mica__has_avx2(void)
     return c->avx2 && c->fma && c->f16c;
 }
 
+/* AVX-512 F, BW, DQ, VL and VNNI, and all that AVX2 kernels need. */
+static inline bool mica__has_avx512_vnni(void) { return mica__has_avx2() && mica__cpu_features()->avx512_vnni; }
+
 /* One phase, no scratch memory. */
 static inline bool mica__set_kernel(mica__instr *instr, mica__kernel kernel)
 {

@@ -49,6 +49,7 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     const bool floats = w->quantized && w->affine.mode != MICA_QUANT_AFFINE;
     if (!plain && mica__has_avx2() && !floats) {
         if (!instr->exact && instr->int8 && mica__linear_int8_avx2(instr)) return true;
+        if (!instr->exact && mica__has_avx512_vnni() && mica__linear_int16_avx512(instr)) return true;
         if (!instr->exact && mica__linear_int16_avx2(instr)) return true;
         if (mica__linear_avx2(instr)) return true;
     }
