@@ -133,7 +133,7 @@ static void bench_linear(mica__team *team, const weights *kind, int64_t m, int64
                                  .quantized = kind->bits > 0};
     instr.out = (mica__tensor){.data = y, .dtype = MICA_DTYPE_F32, .ndim = 2, .shape = {m, n}, .strides = {n, 1}};
     mica__affine *a = &instr.in[1].affine;
-    *a = (mica__affine){kind->bits, kind->group, kind->dtype, NULL, NULL};
+    *a = (mica__affine){.bits = kind->bits, .group_size = kind->group, .scale_dtype = kind->dtype};
     if (mica__backend_cpu.prepare_instr(&instr, false, NULL) != MICA_OK) return;
     size_t scratch = instr.scratch_bytes + (size_t)mica__team_size(team) * instr.member_scratch_bytes + 64;
     work w = {&instr, {.scratch = pages(scratch)}, team};
