@@ -35,7 +35,11 @@ static const mica__chooser choosers[MICA__OP_COUNT] = {
 };
 
 /* What the kernels use, which may be less than what the processor has. */
-static const char *isa(void) { return mica__has_avx2() ? "avx2" : "plain"; }
+static const char *isa(void)
+{
+    if (mica__has_avx512_vnni()) return "avx512-vnni";
+    return mica__has_avx2() ? "avx2" : "plain";
+}
 
 static mica_status prepare_instr(mica__instr *instr, bool force_plain, mica_error *err)
 {
