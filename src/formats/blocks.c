@@ -9,6 +9,7 @@
  *
  * Conversion to GGUF reorders the rows of q and k for some architectures: HF row h*d + s*(d/2) + p became row h*d + 2p + s. Both readers
  * put them back, row by row, so that there is never a second copy of a tensor. */
+#include "packed.h"
 #include "strides.h"
 #include "superblocks.h"
 
@@ -134,7 +135,9 @@ mica__tensor_view mica__tensor_rows(const mica__tensor_view *v, int64_t first, i
     mica__tensor_view part = *v;
     int64_t n_rows = mica__tensor_n_rows(v);
     if (v->ndim < 2 || n == n_rows) return part;
-    if (v->strides) {
+    if (v->storage == MICA__STORAGE_PACKED) {
+        part.first_row += first;
+    } else if (v->strides) {
         part.data += (size_t)first * (size_t)v->strides[0] * mica_dtype_size(v->dtype);
     } else {
         part.data += (size_t)first * (v->n_bytes / (size_t)n_rows);
@@ -254,6 +257,7 @@ mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_e
 {
     const struct layout *l = layout_of(v);
     const mica__superblock *s = mica__superblock_of(v->storage);
+    if (v->storage == MICA__STORAGE_PACKED) return mica__packed_read_f32(v, out, err);
     if (v->strides) {
         strided_to_float(v, out);
         return MICA_OK;
@@ -305,6 +309,11 @@ bool mica__tensor_affine_form(const mica__tensor_view *v, int *bits, int *group_
 {
     const struct layout *l = layout_of(v);
     const mica__superblock *s = mica__superblock_of(v->storage);
+    if (v->storage == MICA__STORAGE_PACKED) {
+        *bits = v->packed->bits;
+        *group_size = v->packed->form_group;
+        return v->packed->form_group && v->ndim == 2;
+    }
     if (s && s->bits && v->ndim == 2 && v->add == 0) {
         *bits = s->bits;
         *group_size = BLOCK;
@@ -417,12 +426,19 @@ static mica_status read_super_affine(const mica__superblock *s, const mica__tens
 
 mica_dtype mica__tensor_affine_dtype(const mica__tensor_view *v)
 {
+    const mica__packed *p = v->packed;
+    if (v->storage == MICA__STORAGE_PACKED) {
+        /* A bias is a product that half floats would round, and so is a scale with a factor. */
+        const bool kept = p->symmetric && p->factor == 1 && !p->inverse && p->scale_dtype != MICA_DTYPE_U8;
+        return kept ? p->scale_dtype : MICA_DTYPE_F32;
+    }
     return mica__superblock_of(v->storage) ? MICA_DTYPE_F32 : MICA_DTYPE_F16;
 }
 
 bool mica__tensor_affine_symmetric(const mica__tensor_view *v)
 {
     const struct layout *l = layout_of(v);
+    if (v->storage == MICA__STORAGE_PACKED) return v->packed->symmetric;
     return l && l->offset_at < 0;
 }
 
@@ -430,6 +446,8 @@ mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes
                                      mica_error *err)
 {
     const mica__superblock *s = mica__superblock_of(v->storage);
+    if (v->storage == MICA__STORAGE_PACKED && v->packed->form_group)
+        return mica__packed_read_affine(v, codes, scales_out, biases_out, err);
     if (s && s->bits && v->ndim == 2 && v->add == 0) return read_super_affine(s, v, codes, scales_out, biases_out, err);
     uint16_t *scales = scales_out, *biases = biases_out;
     const struct layout *l = layout_of(v);
@@ -446,4 +464,29 @@ mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes
         if (biases) biases += n_blocks;
     }
     return MICA_OK;
+}
+
+/* ---- to groups of floats ------------------------------------------------------------------------------------------------------- */
+
+bool mica__tensor_float_form(const mica__tensor_view *v, mica__quantization *out)
+{
+    if (v->storage != MICA__STORAGE_PACKED || v->packed->packing != MICA__PACKING_FP4) return false;
+    if (v->packed->group != 32 || v->packed->scale_dtype != MICA_DTYPE_U8 || v->packed->factor != 1) return false;
+    *out = (mica__quantization){MICA_QUANT_MXFP4, 4, 32};
+    return true;
+}
+
+mica_status mica__tensor_read_float_form(const mica__tensor_view *v, uint32_t *codes, uint8_t *scales, mica_error *err)
+{
+    mica__quantization q;
+    if (mica__tensor_float_form(v, &q)) return mica__packed_read_floats(v, codes, scales, err);
+    return mica__fail(err, MICA_INVALID, "tensor '%s': type %s has no form of floats", MICA_QUOTED_STR(v->file_name),
+                      v->type_name);
+}
+
+mica_dtype mica__tensor_plain_dtype(const mica__tensor_view *v)
+{
+    if (v->storage == MICA__STORAGE_PACKED) return v->packed->plain;
+    if (v->storage != MICA__STORAGE_PLAIN) return MICA_DTYPE_F32;
+    return v->dtype == MICA_DTYPE_F16 || v->dtype == MICA_DTYPE_BF16 ? v->dtype : MICA_DTYPE_F32;
 }

@@ -137,7 +137,7 @@ size_t mica__checkpoint_tensor_bytes(const mica__checkpoint *c)
 
 void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tensor_view *v)
 {
-    if (!v->n_bytes || v->strides) return;
+    if (!v->n_bytes || v->strides || !v->data) return;
     const mica__mapping *m = &c->files[v->file].mapping;
     mica__mapping_forget(m, (size_t)(v->data - m->data), v->n_bytes);
 }

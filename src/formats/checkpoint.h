@@ -11,6 +11,7 @@
 
 #include "../base/file.h"
 #include "../base/json.h"
+#include "quantize.h"
 #include <mica/array.h>
 #include <mica/progress.h>
 
@@ -42,7 +43,8 @@ typedef enum mica__storage {
     MICA__STORAGE_IQ3_S,
     MICA__STORAGE_IQ1_S,
     MICA__STORAGE_IQ1_M,
-    MICA__STORAGE_OTHER, /* known to the format, not readable as numbers here; type_name says what */
+    MICA__STORAGE_PACKED, /* quantized Hugging Face formats, of several tensors: see packed.h */
+    MICA__STORAGE_OTHER,  /* known to the format, not readable as numbers here; type_name says what */
 } mica__storage;
 
 typedef struct mica__tensor_view {
@@ -58,7 +60,9 @@ typedef struct mica__tensor_view {
     const int64_t *strides; /* [ndim] in elements, at least 0; NULL: row-major. Only if plain */
     int permuted_heads;     /* > 0: rows of q or k in GGUF order of this many heads, see facts of the format */
     float add;              /* to be added to every element: -1 for norms that GGUF stores plus one */
-    int file;               /* private */
+    const struct mica__packed *packed; /* if packed; then data is NULL */
+    int64_t first_row;                 /* if packed: of what it holds */
+    int file;                          /* private */
 } mica__tensor_view;
 
 /* path: a folder or a .gguf file. A folder without weights is fine (tokenizer only): it has no tensors. */
@@ -103,6 +107,12 @@ bool mica__tensor_affine_symmetric(const mica__tensor_view *v);
 /* Writes that form: codes u32 [N, K * bits / 32], scales and biases [N, K / group_size]; rows put back in order. */
 mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes, void *scales, void *biases,
                                      mica_error *err);
+
+/* The same for the modes of floats: true if the matrix has an exact form in one of them; codes, and scales u8 [N, K / group size]. */
+bool mica__tensor_float_form(const mica__tensor_view *v, mica__quantization *out);
+mica_status mica__tensor_read_float_form(const mica__tensor_view *v, uint32_t *codes, uint8_t *scales, mica_error *err);
+/* What the elements are expanded to where there is no exact form: f32, f16 or bf16. */
+mica_dtype mica__tensor_plain_dtype(const mica__tensor_view *v);
 
 /* The tensor (or the rows that a view of it holds) was copied elsewhere: its pages need not stay in memory. */
 void mica__checkpoint_forget_tensor(const mica__checkpoint *c, const mica__tensor_view *v);

@@ -4,6 +4,7 @@
  * shards that pytorch_model.bin.index.json names. None of them: a folder without weights, which still may hold a tokenizer. Names in the index come from outside: a shard must be a plain file name
  * in the folder, and a symbolic link may lead only within the folder or, in a snapshot of the Hugging Face cache, to its blobs. */
 #include "checkpoint_private.h"
+#include "packed.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -302,7 +303,7 @@ static mica_status open_form(mica__checkpoint *c, const struct form *form, mica_
     return single ? add_file(c, form, form->single, err) : indexed ? open_sharded(c, form, err) : MICA_OK;
 }
 
-mica_status mica__checkpoint_open_folder(mica__checkpoint *c, mica_error *err)
+static mica_status open_files(mica__checkpoint *c, mica_error *err)
 {
     c->format = safetensors_form.format;
     MICA_TRY(open_form(c, &safetensors_form, err));
@@ -312,4 +313,10 @@ mica_status mica__checkpoint_open_folder(mica__checkpoint *c, mica_error *err)
     MICA_TRY(open_form(c, &torch_form, err));
     if (!c->n_files) c->format = "none";
     return MICA_OK;
+}
+
+mica_status mica__checkpoint_open_folder(mica__checkpoint *c, mica_error *err)
+{
+    MICA_TRY(open_files(c, err));
+    return mica__checkpoint_find_packed(c, err);
 }

@@ -86,11 +86,13 @@ static mica_status quantize(const job *j, const mica__save_entry *e, piece *p, s
     return check_error(e, p, err);
 }
 
-/* A GGUF matrix as affine groups. */
+/* A matrix of blocks, or of several tensors, as the groups that it exactly is. */
 static mica_status repack(const mica__save_entry *e, const piece *p, scratch *s, mica_error *err)
 {
     mica__tensor_view rows = mica__tensor_rows(e->wanted->view, p->first, p->n);
     mica_dtype dtype = mica__tensor_affine_dtype(&rows);
+    if (e->q.mode != MICA_QUANT_AFFINE)
+        return mica__tensor_read_float_form(&rows, (uint32_t *)s->parts[0], s->parts[1], err);
     MICA_TRY(mica__tensor_read_affine(&rows, (uint32_t *)s->parts[0], s->parts[1], s->parts[2], err));
     size_t n = (size_t)(p->n * e->n_columns / e->q.group_size);
     for (int i = 1; i <= 2 && dtype != e->dtype; i++) {

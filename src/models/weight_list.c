@@ -220,7 +220,8 @@ static bool right_shape(mica__wanted *w)
     for (int i = 0; i < w->ndim; i++) {
         if (w->view->shape[i] != w->shape[i]) return false;
     }
-    if (w->ndim == 2 && !mica__tensor_affine_form(w->view, &w->q.bits, &w->q.group_size))
+    if (w->ndim == 2 && !mica__tensor_affine_form(w->view, &w->q.bits, &w->q.group_size) &&
+        !mica__tensor_float_form(w->view, &w->q))
         w->q = (mica__quantization){.bits = 0};
     return true;
 }

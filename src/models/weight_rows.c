@@ -75,6 +75,7 @@ mica_dtype mica__wanted_dtype(const mica__wanted *w)
 {
     mica__quantized q;
     if (mica__wanted_quantized(w, &q)) return q.q.mode == MICA_QUANT_AFFINE ? q.dtype : MICA_DTYPE_BF16;
+    if (w->view->storage == MICA__STORAGE_PACKED) return mica__tensor_plain_dtype(w->view);
     if (w->view->storage != MICA__STORAGE_PLAIN) return MICA_DTYPE_F16;
     mica_dtype dtype = w->view->dtype;
     return dtype == MICA_DTYPE_F16 || dtype == MICA_DTYPE_BF16 ? dtype : MICA_DTYPE_F32;

@@ -7,6 +7,7 @@
 #include "machine_memory.h"
 #include "quantize_load.h"
 #include "weight_list.h"
+#include "weight_rows.h"
 #include <stdio.h>
 
 enum { ALIGN = 64 };
@@ -16,7 +17,9 @@ typedef enum place {
     IN_FILE_QUANTIZED, /* MLX: codes, scales and biases in the file */
     MADE_F32,
     MADE_SAME,     /* copied: rows put back in order, strides undone, element type kept */
+    MADE_EXPANDED, /* what has no exact form in groups, to the type that holds it well */
     MADE_AFFINE,   /* repacked from blocks */
+    MADE_FLOATS,   /* the same in a mode of floats */
     MADE_QUANTIZED /* by us */
 } place;
 
@@ -25,7 +28,8 @@ static place place_of(const mica__wanted *w)
     const mica__tensor_view *v = w->view;
     if (w->made.bits) return MADE_QUANTIZED;
     if (w->scales) return IN_FILE_QUANTIZED;
-    if (w->q.bits) return MADE_AFFINE;
+    if (w->q.bits) return w->q.mode == MICA_QUANT_AFFINE ? MADE_AFFINE : MADE_FLOATS;
+    if (v->storage == MICA__STORAGE_PACKED) return MADE_EXPANDED;
     if (w->ndim == 1 || v->storage != MICA__STORAGE_PLAIN || v->dtype == MICA_DTYPE_F64) return MADE_F32;
     if (v->add != 0) return MADE_F32;
     return v->permuted_heads || v->strides ? MADE_SAME : IN_FILE;
@@ -66,6 +70,10 @@ static size_t pool_share(const mica__wanted *w)
         return rounded(elements_of(w) * 4);
     case MADE_SAME:
         return rounded(elements_of(w) * mica_dtype_size(w->view->dtype));
+    case MADE_EXPANDED:
+        return rounded(elements_of(w) * mica_dtype_size(mica__tensor_plain_dtype(w->view)));
+    case MADE_FLOATS:
+        return rounded(code_bytes(w)) + rounded(elements_of(w) / (size_t)w->q.group_size);
     case MADE_AFFINE:
         return rounded(code_bytes(w)) + (mica__tensor_affine_symmetric(w->view) ? 1 : 2) * rounded(scale_bytes(w));
     default:
@@ -95,7 +103,8 @@ static void count_type(tally *types, size_t n, const mica__wanted *w, uint64_t b
         snprintf(name, sizeof name, "affine %d-bit group %d", q->bits, q->group_size);
     } else {
         place p = place_of(w);
-        snprintf(name, sizeof name, "%s", p == MADE_F32 ? "float32" : mica_dtype_name(w->view->dtype));
+        mica_dtype dtype = p == MADE_F32 ? MICA_DTYPE_F32 : mica__tensor_plain_dtype(w->view);
+        snprintf(name, sizeof name, "%s", mica_dtype_name(dtype));
     }
     for (size_t i = 0; i < n; i++) {
         if (types[i].bytes && strcmp(types[i].name, name)) continue;
@@ -210,6 +219,26 @@ static mica_status make_affine(const mica__wanted *w, mica__weight *out, uint8_t
     return MICA_OK;
 }
 
+/* A few rows at a time. */
+static mica_status expand(const mica__wanted *w, mica_dtype dtype, uint8_t *pool, mica_error *err)
+{
+    const size_t row_bytes = (size_t)w->shape[1] * mica_dtype_size(dtype);
+    const int64_t rows = w->shape[1] < (1 << 18) ? (1 << 18) / w->shape[1] : 1;
+    const size_t n = (size_t)(rows * w->shape[1]);
+    const mica__row_scratch s = {mica__alloc(n, sizeof(float)), mica__alloc(n, sizeof(float))};
+    mica_status status =
+        s.floats && s.elements ? MICA_OK : mica__fail_memory(err, n * sizeof(float), "rows of a tensor");
+    for (int64_t first = 0; first < w->shape[0] && !status; first += rows) {
+        const int64_t count = w->shape[0] - first < rows ? w->shape[0] - first : rows;
+        const void *elements;
+        status = mica__wanted_rows(w, first, count, dtype, &s, &elements, err);
+        if (!status) memcpy(pool + (size_t)first * row_bytes, elements, (size_t)count * row_bytes);
+    }
+    mica__free(s.floats);
+    mica__free(s.elements);
+    return status;
+}
+
 static mica_status make_quantized(const mica__quantize_load *quantize, const mica__wanted *w, mica__weight *out,
                                   uint8_t *pool, mica_error *err)
 {
@@ -234,6 +263,15 @@ static mica_status fill(const mica__wanted *w, const mica__quantize_load *quanti
         return make_affine(w, out, pool, err);
     case MADE_QUANTIZED:
         return make_quantized(quantize, w, out, pool, err);
+    case MADE_FLOATS:
+        out->dtype = MICA_DTYPE_U8;
+        out->data = pool;
+        out->scales = pool + rounded(code_bytes(w));
+        return mica__tensor_read_float_form(w->view, (uint32_t *)pool, pool + rounded(code_bytes(w)), err);
+    case MADE_EXPANDED:
+        out->dtype = mica__tensor_plain_dtype(w->view);
+        out->data = pool;
+        return expand(w, out->dtype, pool, err);
     case MADE_SAME:
         out->dtype = w->view->dtype;
         out->data = pool;
