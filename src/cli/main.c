@@ -28,6 +28,8 @@ static const struct verb {
     {"detokenize", cmd_detokenize, "token ids to text"},
     {"template", cmd_template, "a conversation to the prompt that its model expects"},
     {"download", cmd_download, "fetches a repository of the Hugging Face Hub"},
+    {"upload", cmd_upload, "a folder into a repository of the Hugging Face Hub"},
+    {"cache", cmd_cache, "what of the Hub is on this machine: list, delete, prune, verify"},
     {"bench", cmd_bench, "speed, memory, and the share of this machine's bandwidth"},
 };
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };

@@ -115,11 +115,11 @@ static size_t on_send(char *out, size_t size, size_t n, void *context)
         const ssize_t got = n ? pread(r->body_fd, out, n, (off_t)(r->body_offset + h->n_sent)) : 0;
         if (got < 0 || (got == 0 && n)) return CURL_READFUNC_ABORT;
         n = (size_t)got;
-        if (r->sent) atomic_fetch_add(r->sent, n);
     } else if (n) {
         memcpy(out, r->body.p + h->n_sent, n);
     }
     h->n_sent += n;
+    if (r->sent) atomic_store(r->sent, h->n_sent);
     return n;
 }
 
@@ -127,7 +127,6 @@ static int on_rewind(void *context, curl_off_t offset, int origin)
 {
     mica__http *h = context;
     if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_FAIL;
-    if (h->request->sent && h->request->body_bytes) atomic_fetch_sub(h->request->sent, h->n_sent - (uint64_t)offset);
     h->n_sent = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;
 }
@@ -221,6 +220,7 @@ static void set_body(mica__http *h)
     CURL *c = h->curl;
     const mica__request *r = h->request;
     h->n_sent = 0;
+    if (r->sent) atomic_store(r->sent, 0);
     if (strcmp(r->method, "HEAD") == 0) curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
     if (strcmp(r->method, "POST") == 0) {
         curl_easy_setopt(c, CURLOPT_POSTFIELDS, r->body.p ? r->body.p : "");
@@ -263,7 +263,7 @@ static bool set_headers(mica__http *h, const char *url, struct curl_slist **list
         if (longer) *list = longer;
         good = longer;
     }
-    if (good && s->token && mica__url_same_origin(url, s->endpoint)) {
+    if (good && s->token && !r->no_token && mica__url_same_origin(url, s->endpoint)) {
         char value[4096];
         good = snprintf(value, sizeof value, "Bearer %s", s->token) < (int)sizeof value;
         good = good && add_header(list, "Authorization", value);

@@ -36,9 +36,10 @@ typedef struct mica__request {
     mica__str body; /* of POST and PUT */
     int body_fd;    /* with body_bytes > 0: PUT these bytes of a file from body_offset instead */
     uint64_t body_offset, body_bytes;
-    _Atomic uint64_t *sent; /* counts what was sent of a file; NULL: nobody asks */
+    _Atomic uint64_t *sent; /* set to how much of the file was sent; NULL: nobody asks */
     bool ranged;            /* ask for [range_begin, range_end] */
     uint64_t range_begin, range_end;
+    bool no_token;    /* not even to the endpoint: the address itself is the permission */
     bool no_redirect; /* report a redirect instead of following it */
     mica__sink sink;  /* NULL: the body is appended to `text` */
     void *context;

@@ -17,7 +17,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("MICA_PROGRAM", str(ROOT / "build/release/mica"))
 SHARED = pathlib.Path(os.environ.get("MICA_SHARED", ROOT.parent / "shared"))
-VERBS = ["generate", "chat", "convert", "info", "logits", "perplexity", "tokenize", "detokenize", "template", "download", "bench"]
+VERBS = ["generate", "chat", "convert", "info", "logits", "perplexity", "tokenize", "detokenize", "template", "download", "upload", "cache", "bench"]
 
 
 def run(*arguments, stdin=None, env=None, cwd=None):
