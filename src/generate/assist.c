@@ -154,7 +154,7 @@ static mica_status guess(assist *a, size_t *n_guesses, mica_error *err)
     *n_guesses = 0;
     if (most > a->most) most = a->most;
     if (s->length + 1 + (int64_t)most > s->capacity) most = (size_t)(s->capacity - s->length - 1);
-    if (!most || d->guide || mica__session_length_matters(s, s->length + 1 + (int64_t)most)) return MICA_OK;
+    if (!most || d->guides || mica__session_length_matters(s, s->length + 1 + (int64_t)most)) return MICA_OK;
     if (a->draft) return draft(a, most, n_guesses, err);
     if (most > d->settings->lookup) most = d->settings->lookup;
     *n_guesses = mica__look_up(mica__row_ids(d, 0), n, d->settings->longest_match, most, a->tokens + 1);

@@ -95,9 +95,11 @@ static mica_status make_rows(mica__search *d, mica_error *err)
     d->lengths = mica__alloc(d->n_rows, sizeof *d->lengths);
     d->rows = mica__alloc(d->n_rows, sizeof(mica_session *));
     d->idle = mica__calloc(d->n_rows, sizeof *d->idle);
-    d->scores = mica__alloc(d->n_rows, d->vocab * sizeof *d->scores);
-    if (d->settings->guidance != 1) d->guide = mica__alloc(d->vocab, sizeof *d->guide);
-    if (!d->ids || !d->lengths || !d->rows || !d->idle || !d->scores || (d->settings->guidance != 1 && !d->guide))
+    const bool guided = d->settings->guidance != 1;
+    d->scores = mica__alloc(d->n_rows * (guided ? 2 : 1), d->vocab * sizeof *d->scores);
+    d->active = mica__alloc(2 * d->n_rows, sizeof(mica_session *));
+    d->newest = mica__alloc(2 * d->n_rows, sizeof *d->newest);
+    if (!d->ids || !d->lengths || !d->rows || !d->idle || !d->scores || !d->active || !d->newest)
         return mica__fail_memory(err, n_ids * sizeof *d->ids + d->n_rows * d->vocab * sizeof *d->scores, "rows");
     for (size_t r = 0; r < d->n_rows; r++) {
         size_t prompt = r / d->per_prompt;
@@ -107,7 +109,8 @@ static mica_status make_rows(mica__search *d, mica_error *err)
     mica__session_pool *pool = &d->b->rows;
     MICA_TRY(mica__pool_reserve(d->b, pool, d->n_rows, (int64_t)d->stride - 1, err));
     memcpy(d->rows, pool->sessions, d->n_rows * sizeof *d->rows);
-    if (!d->guide) return MICA_OK;
+    if (!guided) return MICA_OK;
+    d->guides = d->scores + d->n_rows * d->vocab;
     int64_t positions = (int64_t)(d->stride + d->q->negative_width);
     MICA_TRY(mica__pool_reserve(d->b, &d->b->guides, d->n_rows, positions, err));
     for (size_t r = 0; r < d->n_rows; r++) MICA_TRY(mica_session_truncate(d->b->guides.sessions[r], 0, err));
@@ -143,7 +146,8 @@ void mica__search_release(mica__search *d)
     mica__free(d->rows);
     mica__free(d->idle);
     mica__free(d->scores);
-    mica__free(d->guide);
+    mica__free(d->active);
+    mica__free(d->newest);
     mica__free(d->kept_scores.data);
     mica__free(d->kept_logits.data);
     *d = (mica__search){0};
@@ -180,21 +184,46 @@ static mica_status prefill_prompt(mica__search *d, size_t prompt, int32_t *seen,
     return MICA_OK;
 }
 
+/* A guide sees the negative prompt, or the prompt's last token, and then every token of its row. */
+static mica_status prefill_guide(mica__search *d, size_t row, int32_t *seen, mica_error *err)
+{
+    const mica_batch_request *q = d->q;
+    size_t at = row / d->per_prompt * q->negative_width, n = 1;
+    if (q->negative_ids && q->negative_width) {
+        n = compact(q->negative_ids + at, q->negative_mask ? q->negative_mask + at : NULL, q->negative_width, seen);
+    } else {
+        seen[0] = mica__row_ids(d, row)[d->lengths[row] - 1];
+    }
+    if (!n) return mica__fail(err, MICA_INVALID, "a negative prompt is nothing but padding");
+    return mica__session_run(d->b->guides.sessions[row], seen, n, false, d->guides + row * d->vocab, err);
+}
+
 mica_status mica__search_prefill(mica__search *d, mica_error *err)
 {
-    int32_t *seen = mica__alloc(d->q->width, sizeof *seen);
-    mica_status status = seen ? MICA_OK : mica__fail_memory(err, d->q->width * sizeof *seen, "token ids");
+    size_t width = d->q->width > d->q->negative_width ? d->q->width : d->q->negative_width;
+    int32_t *seen = mica__alloc(width, sizeof *seen);
+    mica_status status = seen ? MICA_OK : mica__fail_memory(err, width * sizeof *seen, "token ids");
     for (size_t p = 0; p < d->n_prompts && !status; p++) status = prefill_prompt(d, p, seen, err);
+    for (size_t r = 0; d->guides && r < d->n_rows && !status; r++) status = prefill_guide(d, r, seen, err);
     mica__free(seen);
     return status;
 }
 
 mica_status mica__search_advance(mica__search *d, mica_error *err)
 {
-    for (size_t r = 0; r < d->n_rows; r++) {
-        if (d->idle[r]) continue;
-        const int32_t *last = mica__row_ids(d, r) + d->lengths[r] - 1;
-        MICA_TRY(mica__session_run(d->rows[r], last, 1, false, mica__row_scores(d, r), err));
+    /* The rows that go on, then their guides. Their logits come one after another and are moved to their places from behind. */
+    size_t n = 0, places = d->n_rows * (d->guides ? 2 : 1);
+    for (size_t i = 0; i < places; i++) {
+        size_t row = i % d->n_rows;
+        if (d->idle[row]) continue;
+        d->active[n] = i < d->n_rows ? d->rows[row] : d->b->guides.sessions[row];
+        d->newest[n++] = mica__row_ids(d, row)[d->lengths[row] - 1];
+    }
+    MICA_TRY(mica__sessions_step(d->active, d->newest, n, d->scores, err));
+    for (size_t i = places; n > 0 && n < i; i--) {
+        if (d->idle[(i - 1) % d->n_rows]) continue;
+        n--;
+        memmove(d->scores + (i - 1) * d->vocab, d->scores + n * d->vocab, d->vocab * sizeof *d->scores);
     }
     return MICA_OK;
 }
@@ -217,33 +246,13 @@ static mica_status keep_scores(mica__kept_scores *k, const mica__search *d, mica
     return MICA_OK;
 }
 
-/* A guide sees the negative prompt, or the prompt's last token, and then every token of its row. */
-static mica_status run_guide(mica__search *d, size_t row, mica_error *err)
-{
-    mica_session *s = d->b->guides.sessions[row];
-    const int32_t *last = mica__row_ids(d, row) + d->lengths[row] - 1;
-    const mica_batch_request *q = d->q;
-    if (s->length > 0 || !q->negative_ids || !q->negative_width)
-        return mica__session_run(s, last, 1, false, d->guide, err);
-    size_t at = row / d->per_prompt * q->negative_width;
-    int32_t *seen = mica__alloc(q->negative_width, sizeof *seen);
-    if (!seen) return mica__fail_memory(err, q->negative_width * sizeof *seen, "token ids");
-    size_t n = compact(q->negative_ids + at, q->negative_mask ? q->negative_mask + at : NULL, q->negative_width, seen);
-    mica_status status = n ? mica__session_run(s, seen, n, false, d->guide, err)
-                           : mica__fail(err, MICA_INVALID, "a negative prompt is nothing but padding");
-    mica__free(seen);
-    return status;
-}
-
 /* Away from what the guide would say: g * (score - guide) + guide, of log probabilities. */
-static mica_status guide_row(mica__search *d, size_t row, mica_error *err)
+static void guide_row(mica__search *d, size_t row)
 {
-    float *scores = mica__row_scores(d, row), g = (float)d->settings->guidance;
-    MICA_TRY(run_guide(d, row, err));
+    float *scores = mica__row_scores(d, row), *guide = d->guides + row * d->vocab, g = (float)d->settings->guidance;
     mica__log_softmax(scores, d->vocab);
-    mica__log_softmax(d->guide, d->vocab);
-    for (size_t i = 0; i < d->vocab; i++) scores[i] = g * (scores[i] - d->guide[i]) + d->guide[i];
-    return MICA_OK;
+    mica__log_softmax(guide, d->vocab);
+    for (size_t i = 0; i < d->vocab; i++) scores[i] = g * (scores[i] - guide[i]) + guide[i];
 }
 
 static mica_status keep_allowed(mica__search *d, size_t row, mica_error *err)
@@ -287,7 +296,7 @@ static mica_status process_row(mica__search *d, size_t row, mica_error *err)
         if (isnan(scores[i])) return mica__fail(err, MICA_DATA, "nan_logits: the model's scores are not numbers");
     }
     if (d->log_probs) mica__log_softmax(scores, d->vocab);
-    if (d->guide) MICA_TRY(guide_row(d, row, err));
+    if (d->guides) guide_row(d, row);
     mica__processors_penalize(&d->processors, mica__row_ids(d, row), d->lengths[row], scores);
     MICA_TRY(keep_allowed(d, row, err));
     mica__processors_force(&d->processors, d->lengths[row], scores);

@@ -22,14 +22,16 @@ typedef struct mica__search {
     mica__settings *settings;        /* [n_prompts] */
     mica__processors processors;
     size_t n_prompts, per_prompt, n_rows, vocab, stride;
-    int32_t *ids;        /* [n_rows, stride] */
-    size_t *lengths;     /* [n_rows] */
-    mica_session **rows; /* [n_rows], borrowed from the pool */
-    float *scores;       /* [n_rows, vocab] */
-    float *guide;        /* [vocab]; NULL: no guidance */
-    bool *idle;          /* [n_rows]: done, and nobody looks at the row any more */
-    bool log_probs;      /* scores are made log probabilities first */
-    bool all_rows;       /* finished rows go on, because somebody looks at them */
+    int32_t *ids;          /* [n_rows, stride] */
+    size_t *lengths;       /* [n_rows] */
+    mica_session **rows;   /* [n_rows], borrowed from the pool */
+    float *scores;         /* [n_rows, vocab] */
+    float *guides;         /* [n_rows, vocab] of the guides' logits, behind scores; NULL: no guidance */
+    mica_session **active; /* scratch [2 * n_rows]: the sessions of a step, */
+    int32_t *newest;       /* [2 * n_rows] and their tokens */
+    bool *idle;            /* [n_rows]: done, and nobody looks at the row any more */
+    bool log_probs;        /* scores are made log probabilities first */
+    bool all_rows;         /* finished rows go on, because somebody looks at them */
     size_t step;
     mica__kept_scores kept_scores, kept_logits;
     double started, first; /* seconds */

@@ -259,6 +259,68 @@ mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, boo
     return mica__checkpoint_check(s->model->checkpoint, err);
 }
 
+enum { STEP_ROWS = 32 }; /* sessions of one run */
+
+/* Ropes that depend on the length are inputs of a run, so all its sessions must agree about them. */
+static bool may_run_together(const mica_session *a, const mica_session *b)
+{
+    return memcmp(a->made_for, b->made_for, (size_t)a->n_frequencies * sizeof *a->made_for) == 0;
+}
+
+static mica_status run_together(mica_session *const *sessions, const int32_t *ids, size_t n, float *logits,
+                                mica_error *err)
+{
+    const mica_session *first = sessions[0];
+    mica_program *program;
+    mica_sequence sequences[STEP_ROWS];
+    int32_t positions[STEP_ROWS];
+    MICA_TRY(mica__model_program(first->model, true, &program, err));
+    for (size_t i = 0; i < n; i++) {
+        sequences[i] = (mica_sequence){sessions[i]->cache.layers, 1, sessions[i]->length};
+        positions[i] = (int32_t)sessions[i]->length;
+    }
+    const void *inputs[MICA__IN_FREQUENCIES + MICA__MAX_ROPES] = {
+        [MICA__IN_IDS] = ids, [MICA__IN_POSITIONS] = positions};
+    for (int i = 0; i < first->n_frequencies; i++) inputs[MICA__IN_FREQUENCIES + i] = first->frequencies[i];
+    void *outputs[] = {logits};
+    const mica_bindings bindings = {
+        .inputs = inputs,
+        .outputs = outputs,
+        .n_inputs = MICA__IN_FREQUENCIES + first->n_frequencies,
+        .n_outputs = 1,
+        .n_caches = first->cache.n_layers,
+        .rows = (int64_t)n,
+        .sequences = sequences,
+        .n_sequences = (int)n,
+    };
+    MICA_TRY(mica_program_run(program, &bindings, err));
+    for (size_t i = 0; i < n; i++) {
+        mica_session *s = sessions[i];
+        s->ids[s->length++] = ids[i];
+        mica__kv_cache_grew(&s->cache, s->length);
+    }
+    return mica__checkpoint_check(first->model->checkpoint, err);
+}
+
+mica_status mica__sessions_step(mica_session *const *sessions, const int32_t *ids, size_t n, float *logits,
+                                mica_error *err)
+{
+    if (n == 1) return mica__session_run(sessions[0], ids, 1, false, logits, err);
+    for (size_t i = 0; i < n; i++) {
+        MICA_TRY(check_growth(sessions[i], &ids[i], 1, err));
+        update_frequencies(sessions[i], sessions[i]->length + 1);
+    }
+    for (size_t done = 0, end; done < n; done = end) {
+        const mica_session *s = sessions[done];
+        const size_t most = s->model->max_all_rows < STEP_ROWS ? (size_t)s->model->max_all_rows : STEP_ROWS;
+        if (atomic_load(s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
+        for (end = done + 1; end < n && end - done < most && may_run_together(s, sessions[end]);) end++;
+        MICA_TRY(
+            run_together(sessions + done, ids + done, end - done, logits + done * (size_t)s->model->spec.vocab, err));
+    }
+    return MICA_OK;
+}
+
 mica_status mica_session_forward(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits,
                                  mica_error *err)
 {

@@ -37,6 +37,11 @@ mica_status mica__session_fork(mica_session *to, const mica_session *from, mica_
 /* mica_session_forward that does not clear a cancellation. n > 0. */
 mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err);
 
+/* One more id for each of n different sessions of one model: logits [n, vocab]. The weights are read once for many of them, and each gets the
+ * logits that it would get alone, to the bit. */
+mica_status mica__sessions_step(mica_session *const *sessions, const int32_t *ids, size_t n, float *logits,
+                                mica_error *err);
+
 /* Positions of a session made with these options. */
 mica_status mica__session_capacity(const mica_model *m, int64_t max_context, int64_t *out, mica_error *err);
 
