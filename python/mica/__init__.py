@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .model import AutoModelForCausalLM as AutoModelForCausalLM
     from .model import DynamicCache as DynamicCache
     from .model import MicaForCausalLM as MicaForCausalLM
+    from .pipelines import TextGenerationPipeline as TextGenerationPipeline
+    from .pipelines import pipeline as pipeline
     from .processors import LogitsProcessor as LogitsProcessor
     from .processors import LogitsProcessorList as LogitsProcessorList
     from .processors import StoppingCriteria as StoppingCriteria
@@ -49,6 +51,7 @@ _PLACES = {
     "generation_config": ("GenerationConfig",),
     "model": ("AutoModelForCausalLM", "DynamicCache", "MicaForCausalLM"),
     "outputs": ("CausalLMOutputWithPast", "GenerateBeamDecoderOnlyOutput", "GenerateDecoderOnlyOutput", "ModelOutput"),
+    "pipelines": ("TextGenerationPipeline", "pipeline"),
     "processors": (
         "EosTokenCriteria", "EpsilonLogitsWarper", "EtaLogitsWarper", "ExponentialDecayLengthPenalty", "ForcedBOSTokenLogitsProcessor",
         "ForcedEOSTokenLogitsProcessor", "InfNanRemoveLogitsProcessor", "LogitNormalization", "LogitsProcessor", "LogitsProcessorList",
