@@ -86,6 +86,8 @@ MICA_API mica_status mica_graph_create(mica_graph **out, mica_device *device, mi
 MICA_API void mica_graph_free(mica_graph *g); /* NULL allowed; drops the graph's references */
 /* Status of the latched error, its detail in *err; MICA_OK if nothing failed. */
 MICA_API mica_status mica_graph_status(const mica_graph *g, mica_error *err);
+/* Forgets the latched error, so that building can go on. Arrays that were built before it are as they were. */
+MICA_API void mica_graph_clear_error(mica_graph *g);
 
 MICA_API mica_array *mica_array_retain(mica_array *a); /* returns a; NULL allowed */
 MICA_API void mica_array_drop(mica_array *a);          /* NULL allowed */

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._lib import MicaError as MicaError
     from .configuration import AutoConfig as AutoConfig
     from .configuration import PretrainedConfig as PretrainedConfig
+    from .core import array as array
     from .generation_config import GenerationConfig as GenerationConfig
     from .model import AutoModelForCausalLM as AutoModelForCausalLM
     from .model import DynamicCache as DynamicCache
@@ -48,6 +49,7 @@ _PLACES = {
     "_generate": ("set_seed",),
     "_lib": ("MicaError",),
     "configuration": ("AutoConfig", "PretrainedConfig"),
+    "core": ("array",),
     "generation_config": ("GenerationConfig",),
     "model": ("AutoModelForCausalLM", "DynamicCache", "MicaForCausalLM"),
     "outputs": ("CausalLMOutputWithPast", "GenerateBeamDecoderOnlyOutput", "GenerateDecoderOnlyOutput", "ModelOutput"),

@@ -210,6 +210,9 @@ class Session(_lib.Handle):
     def truncate(self, n: int) -> None:
         _lib.call(C.mica_session_truncate, self.value, n)
 
+    def append(self, ids: list[int]) -> None:
+        _lib.call(C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), False, None)
+
     def forward(self, ids: list[int], out: Any) -> None:
         """Runs the model over ids after what is there; out: numpy float32 [len(ids), vocab], written in place."""
         _lib.call(C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), True, out.ctypes.data)

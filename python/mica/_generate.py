@@ -112,6 +112,21 @@ class _Call:
             self.processors.remove(processor)
         self.settings = {k: v for k, v in self.settings.items() if v is not None}
 
+    def cache(self, sequences: list[list[int]]) -> Any:
+        """The cache that Transformers would return: all but the last token of each row has been seen."""
+        from .model import DynamicCache
+
+        cache = self.kwargs.get("past_key_values")
+        cache = cache if isinstance(cache, DynamicCache) else DynamicCache()
+        mask = self.mask or [[1] * self.width for _ in self.rows]
+        each = len(sequences) // len(self.rows)
+        rows = []
+        for i, row in enumerate(sequences):
+            seen = mask[i // each] + [1] * (len(row) - self.width)
+            rows.append([t for t, m in zip(row[:-1], seen) if m])
+        cache.remember(rows, len(sequences[0]) - 1)
+        return cache
+
     # ---- checks and defaults ----
 
     def prepare(self) -> None:
@@ -278,6 +293,8 @@ def _shaped(call: _Call, result: _engine.Result, want_dict: bool) -> Any:
         return None if values is None else tuple(_tensors.from_numpy(v, kind) for v in values)
 
     fields: dict[str, Any] = {"sequences": sequences, "scores": steps(result.scores), "logits": steps(result.logits)}
+    if call.settings.get("use_cache") is not False:
+        fields["past_key_values"] = call.cache(_tensors.to_list(sequences))
     if result.beam_indices is None:
         return GenerateDecoderOnlyOutput(**fields)
     if call.settings.get("output_scores"):

@@ -288,6 +288,24 @@ class BatchResult(Structure):
     ]
 
 
+class SaveOptions(Structure):
+    _fields_ = [
+        ("format", c_int),
+        ("quantize", c_char_p),
+        ("rules", c_char_p),
+        ("quantizer", c_char_p),
+        ("dequantize", c_bool),
+        ("dtype", c_char_p),
+        ("max_shard_bytes", c_uint64),
+        ("overwrite", c_bool),
+        ("no_model_card", c_bool),
+        ("base_model", c_char_p),
+        ("n_threads", c_int),
+        ("progress", Progress),
+        ("notices", Notices),
+    ]
+
+
 class HubOptions(Structure):
     _fields_ = [
         ("revision", c_char_p),
@@ -399,6 +417,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mica_batch_generate": (c_int, [c_void_p, POINTER(BatchRequest), POINTER(BatchResult), _ERR]),
     "mica_batch_result_release": (None, [POINTER(BatchResult)]),
     "mica_batch_forward": (c_int, [c_void_p, _IDS, c_char_p, c_size_t, c_size_t, c_void_p, _ERR]),
+    "mica_save_pretrained": (c_int, [c_void_p, c_char_p, POINTER(SaveOptions), POINTER(c_void_p), _ERR]),
+    "mica_save_report_free": (None, [c_void_p]),
     "mica_hub_is_id": (c_bool, [c_char_p]),
     "mica_hub_resolve": (c_int, [POINTER(HubSnapshot), c_char_p, POINTER(HubOptions), _ERR]),
     "mica_hub_snapshot_release": (None, [POINTER(HubSnapshot)]),

@@ -344,18 +344,34 @@ class DynamicCache:
     """A key-value cache that a program passes from call to call."""
 
     def __init__(self, *args: Any, **kwargs: Any):
-        self._mica: Any = None
+        self.reset()
+
+    def remember(self, rows: list[list[int]], length: int) -> None:
+        """Stands for what was computed of these ids; that is computed again when the cache is used in a call of the model."""
+        self._state: Optional[_Continued] = None
+        self._rows, self._length = rows, length
+
+    def state(self, model: "MicaForCausalLM", n: int) -> "_Continued":
+        if self._state is None:
+            self._state = _Continued(model, n)
+            if self._rows:
+                self._state.fill(self._rows, self._length)
+        return self._state
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        return self._mica.length if self._mica else 0
+        return self._state.length if self._state else self._length
 
     def crop(self, max_length: int) -> None:
         """Forgets all but the first max_length positions; a negative number forgets that many."""
-        if self._mica:
-            self._mica.crop(max_length if max_length >= 0 else self._mica.length + max_length)
+        n = max_length if max_length >= 0 else self.get_seq_length() + max_length
+        if self._state:
+            self._state.crop(n)
+        elif n < self._length:
+            cut = self._length - n
+            self.remember([row[: max(0, len(row) - cut)] for row in self._rows], n)
 
     def reset(self) -> None:
-        self._mica = None
+        self.remember([], 0)
 
 
 class _Continued:
@@ -364,6 +380,13 @@ class _Continued:
     def __init__(self, model: MicaForCausalLM, n: int):
         self.sessions = [_engine.Session(model._handle, model._max_context) for _ in range(n)]
         self.length = 0  # positions, padding included
+
+    def fill(self, rows: list[list[int]], length: int) -> None:
+        if len(rows) != len(self.sessions):
+            raise ValueError(f"the cache holds {len(rows)} rows, there are {len(self.sessions)} now")
+        for session, row in zip(self.sessions, rows):
+            session.append(row)
+        self.length = length
 
     def crop(self, n: int) -> None:
         for session in self.sessions:
@@ -376,13 +399,10 @@ _CONTINUED: "weakref.WeakKeyDictionary[Any, _Continued]" = weakref.WeakKeyDictio
 
 def _continue(model: MicaForCausalLM, cache: Any, rows: list[list[int]], mask: Optional[list[list[int]]]) -> Any:
     """Runs rows after what the cache object holds; padding is left out of the sessions."""
-    state = cache._mica if isinstance(cache, DynamicCache) else _CONTINUED.get(cache)
-    if state is None:
-        state = _Continued(model, len(rows))
-        if isinstance(cache, DynamicCache):
-            cache._mica = state
-        else:
-            _CONTINUED[cache] = state
+    if isinstance(cache, DynamicCache):
+        state = cache.state(model, len(rows))
+    else:
+        state = _CONTINUED.setdefault(cache, _Continued(model, len(rows)))
     if len(state.sessions) != len(rows):
         raise ValueError(f"the cache holds {len(state.sessions)} rows, there are {len(rows)} now")
     np = _tensors.numpy()

@@ -29,6 +29,7 @@ STRUCTURES = {
     "mica_batch_callbacks": _lib.BatchCallbacks,
     "mica_batch_request": _lib.BatchRequest,
     "mica_batch_result": _lib.BatchResult,
+    "mica_save_options": _lib.SaveOptions,
     "mica_hub_options": _lib.HubOptions,
     "mica_hub_snapshot": _lib.HubSnapshot,
     "mica_hub_upload_options": _lib.HubUploadOptions,

@@ -34,6 +34,8 @@ mica_status mica_graph_status(const mica_graph *g, mica_error *err)
     return g->error.status;
 }
 
+void mica_graph_clear_error(mica_graph *g) { g->error = (mica_error){0}; }
+
 mica_array *mica__latch(mica_graph *g, mica_status status, const char *fmt, ...)
 {
     if (g->error.status == MICA_OK) {
