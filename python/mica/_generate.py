@@ -75,7 +75,7 @@ class _Call:
         if inputs is not None and ids is not None:
             raise ValueError("the prompt is given twice, as inputs and as input_ids")
         inputs = ids if inputs is None else inputs
-        self.kind = _tensors.kind_of(inputs) or ("np" if inputs is not None or "torch" not in sys.modules else "pt")
+        self.kind = _tensors.kind_of(inputs) or ("np" if inputs is not None or sys.modules.get("torch") is None else "pt")
         mask = kwargs.pop("attention_mask", None)
         if kwargs.pop("inputs_embeds", None) is not None:
             raise NotImplementedError("generate(inputs_embeds=) is not supported")

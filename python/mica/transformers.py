@@ -37,7 +37,7 @@ def _is_ours(model: Any) -> bool:
 
 
 def _has_torch() -> bool:
-    return "torch" in sys.modules or importlib.util.find_spec("torch") is not None
+    return importlib.util.find_spec("torch") is not None
 
 
 # ---- changes to modules of Transformers --------------------------------------------------------------------------------
@@ -149,6 +149,7 @@ def _for_transformers(name: str, ours: Any, package: Any) -> Any:
 
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "transformers": _change_package,
+    "transformers.processing_utils": _change_package,  # puts a second copy of the package in the first one's place
     "transformers.models.auto.modeling_auto": _change_auto_models,
     "transformers.modeling_utils": _change_modeling_utils,
     "transformers.pipelines": _change_pipelines,
@@ -248,7 +249,7 @@ def install() -> None:
     """Once; importing this module does it."""
     if any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
-    if "transformers" not in sys.modules and importlib.util.find_spec("transformers") is None:
+    if importlib.util.find_spec("transformers") is None:
         _make_stand_in()
         return
     sys.meta_path.insert(0, _Finder())

@@ -14,9 +14,9 @@ for question in ("Who built the tower?", "And then?"):
     messages.append({"role": "user", "content": question})
     inputs = tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors=tensors
-    ).to(model.device) if tensors == "pt" else tokenizer.apply_chat_template(
-        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors=tensors
     )
+    if tensors == "pt":
+        inputs = inputs.to(model.device)
     output = model.generate(**inputs, max_new_tokens=24)
     answer = tokenizer.decode(output[0][inputs["input_ids"].shape[-1] :], skip_special_tokens=True)
     messages.append({"role": "assistant", "content": answer})
