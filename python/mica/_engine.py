@@ -34,7 +34,7 @@ class Callbacks:
         self._allowed: Any = None
         self._scores_kept: Any = None
         # Something is called for every token in any case: it lets the interpreter see signals (Ctrl-C).
-        self.c = _lib.BatchCallbacks()
+        self.c: Any = _lib.BatchCallbacks()
         if process:
             self.c.process = _lib.PROCESS(self._guarded(self._on_process))
         if stop or beams:

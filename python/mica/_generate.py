@@ -144,7 +144,7 @@ class _Call:
             self.rows = [[int(s["bos_token_id"])]]
         if not self.rows or not self.rows[0]:
             raise ValueError("the prompt is empty; without input_ids, generation starts from bos_token_id")
-        self.width = len(self.rows[0])
+        self.width: int = len(self.rows[0])
         self._complete_mask()
         self._check_length()
         self._check_beams()

@@ -39,7 +39,7 @@ def locate(name: str, where: dict[str, Any], what: str = "model") -> str:
         return os.path.join(path, gguf) if gguf else path
     if os.path.isfile(name):
         return name
-    if not hasattr(C, "mica_hub_resolve") or not C.mica_hub_is_id(_lib.utf8(name)):
+    if not C.mica_hub_is_id(_lib.utf8(name)):
         raise OSError(f"{name} is neither a folder nor a .gguf file here, nor an id of the Hub (NAME or ORG/NAME)")
     path = _snapshot(name, where, what)
     return os.path.join(path, gguf) if gguf else path
@@ -76,6 +76,8 @@ def _snapshot(name: str, where: dict[str, Any], what: str) -> str:
 
 def push(thing: Any, repo_id: str, **kwargs: Any) -> str:
     """Saves `thing` to a temporary folder and uploads it; returns the address of the commit."""
+    if not hasattr(C, "mica_hub_upload"):
+        raise NotImplementedError("this library cannot upload")
     options = _lib.HubUploadOptions()
     for name, key in (("revision", "revision"), ("commit_message", "message"), ("commit_description", "description")):
         value = kwargs.pop(name, None)

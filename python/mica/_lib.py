@@ -160,6 +160,9 @@ class ModelOptions(Structure):
         ("n_threads", c_int),
         ("dtype", c_char_p),
         ("precision", c_int),
+        ("quantize", c_char_p),
+        ("quantize_rules", c_char_p),
+        ("quantizer", c_char_p),
         ("max_rows", c_int),
         ("with_tokenizer", c_bool),
         ("config_only", c_bool),
@@ -449,7 +452,7 @@ def _load() -> ctypes.CDLL:
         raise ImportError("mica's shared library was not found: " + "; ".join(reasons))
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(library, name, None)
-        if function is None:  # an older library: whoever calls it will be told
+        if function is None:  # an older library, or one without the Hub: who calls it is told
             continue
         function.restype = result
         function.argtypes = arguments

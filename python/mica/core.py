@@ -145,14 +145,17 @@ def _current() -> _lib.Handle:
 def _build(function: Callable[..., Any], arrays: Sequence[Optional["array"]], *arguments: Any) -> "array":
     """A new array of the graph that its unevaluated inputs belong to."""
     with _lock:
-        graphs = {id(a._graph): a._graph for a in arrays if a is not None and a._graph is not None}
+        graphs: dict[int, _lib.Handle] = {}
+        for a in arrays:
+            if a is not None and a._graph is not None:
+                graphs[id(a._graph)] = a._graph
         if len(graphs) > 1:
             for a in arrays:
                 if a is not None and a._graph is not None and a._graph is not _current():
                     a._evaluate()
             graph = _current()
         else:
-            graph = next(iter(graphs.values()), None) or _current()
+            graph = next(iter(graphs.values())) if graphs else _current()
         made = function(graph.value, *arguments)
         if not made:
             err = _lib.ErrorInfo()

@@ -37,13 +37,11 @@ _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 class Device(str):
-    """Where a model is: a string with torch.device's fields, for programs without torch."""
+    """Where a model is: a string with torch.device's type, for programs without torch."""
 
     @property
     def type(self) -> str:
         return self.split(":")[0]
-
-    index = None
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -322,8 +320,6 @@ def load(path: str, dtype: str, precision: str, device: Optional[str], n_threads
     options = _lib.ModelOptions(n_threads=n_threads, dtype=dtype.encode(), precision=_PRECISIONS[precision])
     options.notices = _lib.notices()
     if quantize is not None:
-        if "quantize" not in dict(_lib.ModelOptions._fields_):
-            raise NotImplementedError("quantization while loading is not supported yet; use `mica convert`")
         options.quantize = quantize.encode()
     pointer = c_void_p()
     call(C.mica_model_load, byref(pointer), os.fsencode(path), byref(options))

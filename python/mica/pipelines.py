@@ -43,7 +43,7 @@ def pipeline(
         raise RuntimeError("a pipeline needs a task or a model")
     if model is None:
         raise ValueError("name a model: pipeline('text-generation', model=...)")
-    where = {k: v for k, v in (("revision", revision), ("token", token), ("trust_remote_code", trust_remote_code)) if v is not None}
+    where: dict[str, Any] = {k: v for k, v in (("revision", revision), ("token", token), ("trust_remote_code", trust_remote_code)) if v is not None}
     options = dict(model_kwargs or {})
     chosen = options.pop("device_map", None) or device_map or _as_map(device)
     source = model

@@ -217,6 +217,8 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
 
 
 class MaxLengthCriteria(_Criterion):
+    max_length: int
+
     def __init__(self, max_length: int, max_position_embeddings: Optional[int] = None):
         super().__init__(max_length=max_length)
 
@@ -230,6 +232,8 @@ class MaxTimeCriteria(_Criterion):
 
 
 class EosTokenCriteria(_Criterion):
+    eos_token_id: Any
+
     def __init__(self, eos_token_id: Any):
         super().__init__(eos_token_id=_tensors.to_list(eos_token_id))
 

@@ -53,6 +53,13 @@ class Tokenizer:
     """A tokenizer as `AutoTokenizer.from_pretrained` returns it."""
 
     is_fast = True
+    model_max_length: int
+    model_input_names: list[str]
+    padding_side: str
+    truncation_side: str
+    clean_up_tokenization_spaces: bool
+    split_special_tokens: bool
+    chat_template: Any
 
     def __init__(self, path: str, name_or_path: Optional[str] = None, **overrides: Any):
         self._path = path

@@ -153,6 +153,9 @@ static void test_latched_errors(void **state)
         assert_int_equal(mica_graph_status(g, &err), MICA_INVALID);
         if (!strstr(err.message, word)) fail_msg("case %d: '%s' does not say '%s'", i, err.message, word);
         assert_int_equal(mica_eval(g, &x, 1, &err), MICA_INVALID);
+        mica_graph_clear_error(g); /* x was built before the error */
+        assert_int_equal(mica_graph_status(g, &err), MICA_OK);
+        assert_int_equal(mica_eval(g, &x, 1, &err), MICA_OK);
         mica_graph_free(g);
     }
 }

@@ -1,0 +1,68 @@
+"""Running the scripts, and comparing what they print. For test_scripts.py and test_scripts_transformers.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import python_with, run_python
+
+SCRIPTS = Path(__file__).parent / "scripts"
+NAMES = sorted(p.stem for p in SCRIPTS.glob("*.py") if p.stem != "run_all")
+_ran: dict[tuple[str, ...], dict[str, str]] = {}
+
+
+def run_all(python: str, *arguments: str) -> dict[str, str]:
+    """All scripts in one process of an interpreter; once for all tests."""
+    key = (python, *arguments)
+    if key not in _ran:
+        done = run_python(python, str(SCRIPTS / "run_all.py"), *arguments, timeout=500)
+        assert done.returncode == 0, done.stderr[-3000:]
+        _ran[key] = json.loads(done.stdout.splitlines()[-1])
+    return _ran[key]
+
+
+def assert_same(found: str, wanted: str) -> None:
+    """The same lines; numbers with a fraction, rounded for printing, within what float32 sums differ by."""
+    assert len(found.splitlines()) == len(wanted.splitlines()), found
+    for line, other in zip(found.splitlines(), wanted.splitlines()):
+        if line != other:
+            assert_close(_value(line), _value(other))
+
+
+def _value(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line
+
+
+def assert_close(found: Any, wanted: Any) -> None:
+    if isinstance(found, list) and isinstance(wanted, list):
+        assert len(found) == len(wanted)
+        for a, b in zip(found, wanted):
+            assert_close(a, b)
+    elif isinstance(found, float) and isinstance(wanted, float):
+        assert abs(found - wanted) <= 1.1e-3
+    else:
+        assert found == wanted
+
+
+def expected() -> dict[str, str]:
+    return json.loads((SCRIPTS / "expected.json").read_text(encoding="utf-8"))
+
+
+def torch_python() -> str:
+    python = python_with("transformers", "torch")
+    if python is None:
+        pytest.skip("no interpreter with transformers and torch (MICA_TEST_PYTHON can name one)")
+    return python
+
+
+def transformers_python() -> str:
+    python = python_with("transformers")
+    if python is None:
+        pytest.skip("no interpreter with transformers (MICA_TEST_PYTHON can name one)")
+    return python
