@@ -95,9 +95,9 @@ def test_errors_are_pythons_own_kinds_too(tmp_path: Path) -> None:
 def test_import_is_quick_and_needs_no_numpy() -> None:
     import sys
 
-    code = "import sys, time; t = time.perf_counter(); import mica; t = time.perf_counter() - t; "
+    code = "import sys, time; t = time.process_time(); import mica; t = time.process_time() - t; "
     code += "assert 'numpy' not in sys.modules and 'ctypes' not in sys.modules; print(t)"
-    times = [float(run_python(sys.executable, "-c", code).stdout) for _ in range(3)]
+    times = [float(run_python(sys.executable, "-c", code).stdout) for _ in range(5)]
     assert min(times) < 0.06
 
 
