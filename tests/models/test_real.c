@@ -1,5 +1,6 @@
-/* A real model: SmolLM2-135M-Instruct in GGUF, against Transformers in float32 from the dequantized file. Needs the larger reference set and the model
- * file in the user's cache folder (`make demo` puts it there); skipped without them. */
+/* Real models in GGUF, SmolLM2-135M-Instruct (Q4_1, Q8_0) and Gemma-3-270M (Q4_K, Q5_0, Q6_K, Q8_0), against Transformers in float32 from the
+ * dequantized files. Needs the larger reference set, and the model files in the folder MICA_TEST_MODELS or in the user's cache folder (`make demo` puts
+ * the first one there); skipped without them. */
 #include <mica/mica.h>
 
 #include <setjmp.h>
@@ -12,10 +13,15 @@
 
 #include "models/reference.h"
 
-/* The model file in MICA_CACHE, XDG_CACHE_HOME or ~/.cache. */
+/* The model file in MICA_TEST_MODELS, MICA_CACHE, XDG_CACHE_HOME or ~/.cache. */
 static bool find_file(char out[512], const char *file)
 {
-    const char *cache = getenv("MICA_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *models = getenv("MICA_TEST_MODELS"), *cache = getenv("MICA_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    if (models) {
+        snprintf(out, 512, "%s/%s", models, file);
+        if (mica__path_is_file(out)) return true;
+    }
     if (cache) {
         snprintf(out, 512, "%s/models/%s", cache, file);
         if (mica__path_is_file(out)) return true;
@@ -87,19 +93,20 @@ static void check_greedy(mica_model *model, mica_session *session, mica__jval ro
     mica__free(expected);
 }
 
-static void test_rows(void **state)
+static void check_file(const char *name, const char *model_file, int n_rows)
 {
-    (void)state;
-    char folder[512], file[512];
+    char folder[512], file[512], json_name[64], tensors_name[64];
     reference_file json, tensors;
-    if (!reference_path(folder, "real", "smollm2.json")) skip();
-    if (!find_file(file, "SmolLM2-135M-Instruct.Q4_1.gguf")) {
-        printf("skipped: SmolLM2-135M-Instruct.Q4_1.gguf is not in the cache folder\n");
+    snprintf(json_name, sizeof json_name, "%s.json", name);
+    snprintf(tensors_name, sizeof tensors_name, "%s.safetensors", name);
+    if (!reference_path(folder, "real", json_name)) skip();
+    if (!find_file(file, model_file)) {
+        printf("skipped: %s is neither in MICA_TEST_MODELS nor in the cache folder\n", model_file);
         skip();
     }
-    folder[strlen(folder) - strlen("/smollm2.json")] = 0;
-    reference_open_json(&json, folder, "smollm2.json");
-    reference_open_tensors(&tensors, folder, "smollm2.safetensors");
+    *strrchr(folder, '/') = 0;
+    reference_open_json(&json, folder, json_name);
+    reference_open_tensors(&tensors, folder, tensors_name);
     mica_model *model = reference_model(file, 0, 0);
     const size_t vocab = (size_t)mica_model_get_info(model)->vocab_size;
     float *logits = mica__alloc(vocab, sizeof *logits);
@@ -110,21 +117,21 @@ static void test_rows(void **state)
     double worst = 0;
     int i = 0;
     for (mica__jval row = mica__json_first(rows); row; row = mica__json_next(rows, row), i++) {
-        char name[32];
+        char tensor[32];
         size_t n, n_logits;
         int32_t *ids = reference_ids(mica__json_get(row, "ids"), &n);
         check_prompt(model, row, ids, n);
         reference_check(mica_session_truncate(session, 0, &err), &err, "truncate");
         reference_check(mica_session_forward(session, ids, n, false, logits, &err), &err, "forward");
-        snprintf(name, sizeof name, "%d.last_logits", i);
-        const float *expected = reference_tensor(&tensors, name, &n_logits);
+        snprintf(tensor, sizeof tensor, "%d.last_logits", i);
+        const float *expected = reference_tensor(&tensors, tensor, &n_logits);
         double difference = reference_difference(logits, expected, vocab);
         if (difference > worst) worst = difference;
         check_greedy(model, session, row, ids, n);
         mica__free(ids);
     }
-    printf("smollm2: %d rows, largest difference of last logits %.2g\n", i, worst);
-    assert_true(i >= 9);
+    printf("%s: %d rows, largest difference of last logits %.2g\n", name, i, worst);
+    assert_true(i >= n_rows);
     assert_true(worst <= 2e-3);
     mica__free(logits);
     mica_session_free(session);
@@ -133,8 +140,20 @@ static void test_rows(void **state)
     reference_close(&tensors);
 }
 
+static void test_smollm2(void **state)
+{
+    (void)state;
+    check_file("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", 9);
+}
+
+static void test_gemma(void **state)
+{
+    (void)state;
+    check_file("gemma3-270m", "gemma-3-270m-q4_k_m.gguf", 6);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_smollm2), cmocka_unit_test(test_gemma)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
