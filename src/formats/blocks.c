@@ -277,6 +277,7 @@ mica_status mica__tensor_read_f32(const mica__tensor_view *v, float *out, mica_e
         else
             plain_to_float(v->dtype, in, r.n_elements, out);
         if (!ok) return fail_scale(v, row, bad, err);
+        for (size_t i = 0; v->factor != 0 && i < r.n_elements; i++) out[i] *= v->factor;
         for (size_t i = 0; v->add != 0 && i < r.n_elements; i++) out[i] += v->add;
     }
     return MICA_OK;
@@ -468,20 +469,52 @@ mica_status mica__tensor_read_affine(const mica__tensor_view *v, uint32_t *codes
 
 /* ---- to groups of floats ------------------------------------------------------------------------------------------------------- */
 
+static bool packed_float_form(const mica__packed *p)
+{
+    return p->packing == MICA__PACKING_FP4 && p->group == 32 && p->scale_dtype == MICA_DTYPE_U8 && p->factor == 1;
+}
+
 bool mica__tensor_float_form(const mica__tensor_view *v, mica__quantization *out)
 {
-    if (v->storage != MICA__STORAGE_PACKED || v->packed->packing != MICA__PACKING_FP4) return false;
-    if (v->packed->group != 32 || v->packed->scale_dtype != MICA_DTYPE_U8 || v->packed->factor != 1) return false;
-    *out = (mica__quantization){MICA_QUANT_MXFP4, 4, 32};
+    const mica__superblock *s = mica__superblock_of(v->storage);
+    mica__quantization q = {.mode = s ? s->floats : MICA_QUANT_MXFP4};
+    if (v->storage == MICA__STORAGE_PACKED ? !packed_float_form(v->packed)
+                                           : !s || !s->to_floats || v->ndim != 2 || v->factor != 0 || v->add != 0)
+        return false;
+    mica__quantization_defaults(&q);
+    *out = q;
+    return true;
+}
+
+/* One row of blocks. */
+static bool row_to_floats(const mica__superblock *s, const uint8_t *in, size_t n_blocks, uint8_t *codes,
+                          uint8_t *scales, size_t n_scales, size_t *bad)
+{
+    uint8_t bytes[256];
+    for (size_t b = 0; b < n_blocks; b++, in += s->n_bytes, scales += n_scales) {
+        *bad = b;
+        if (!s->to_floats(in, bytes, scales)) return false;
+        for (int i = 0; i < s->n_elements; i += 2) *codes++ = (uint8_t)(bytes[i] | bytes[i + 1] << 4);
+    }
     return true;
 }
 
 mica_status mica__tensor_read_float_form(const mica__tensor_view *v, uint32_t *codes, uint8_t *scales, mica_error *err)
 {
     mica__quantization q;
-    if (mica__tensor_float_form(v, &q)) return mica__packed_read_floats(v, codes, scales, err);
-    return mica__fail(err, MICA_INVALID, "tensor '%s': type %s has no form of floats", MICA_QUOTED_STR(v->file_name),
-                      v->type_name);
+    if (!mica__tensor_float_form(v, &q))
+        return mica__fail(err, MICA_INVALID, "tensor '%s': type %s has no form of floats",
+                          MICA_QUOTED_STR(v->file_name), v->type_name);
+    if (v->storage == MICA__STORAGE_PACKED) return mica__packed_read_floats(v, codes, scales, err);
+    const mica__superblock *s = mica__superblock_of(v->storage);
+    rows r = rows_of(v);
+    size_t n_blocks = r.n_elements / (size_t)s->n_elements, n_scales = (size_t)(s->n_elements / q.group_size), bad = 0;
+    for (size_t row = 0; row < r.n_rows; row++) {
+        if (!row_to_floats(s, row_data(v, &r, row), n_blocks, (uint8_t *)codes + row * r.n_elements / 2,
+                           scales + row * n_blocks * n_scales, n_scales, &bad))
+            return fail_scale(v, row, bad, err);
+    }
+    return MICA_OK;
 }
 
 mica_dtype mica__tensor_plain_dtype(const mica__tensor_view *v)

@@ -36,6 +36,9 @@ typedef enum mica__storage {
     MICA__STORAGE_IQ4_NL,
     MICA__STORAGE_IQ4_XS,
     MICA__STORAGE_MXFP4,
+    MICA__STORAGE_NVFP4,
+    MICA__STORAGE_Q1_0,
+    MICA__STORAGE_Q2_0,
     MICA__STORAGE_IQ2_XXS,
     MICA__STORAGE_IQ2_XS,
     MICA__STORAGE_IQ2_S,
@@ -59,6 +62,7 @@ typedef struct mica__tensor_view {
     size_t n_bytes;         /* of the elements, in row-major order */
     const int64_t *strides; /* [ndim] in elements, at least 0; NULL: row-major. Only if plain */
     int permuted_heads;     /* > 0: rows of q or k in GGUF order of this many heads, see facts of the format */
+    float factor;           /* of every element, before that; 0: 1 */
     float add;              /* to be added to every element: -1 for norms that GGUF stores plus one */
     const struct mica__packed *packed; /* if packed; then data is NULL */
     int64_t first_row;                 /* if packed: of what it holds */

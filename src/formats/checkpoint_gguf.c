@@ -5,6 +5,7 @@
 #include "checkpoint_private.h"
 #include "gguf_model.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { MAX_PARTS = 1000, PART_TAIL = 20 /* "-00001-of-00004.gguf" */ };
@@ -32,6 +33,33 @@ static void count_extra(void *context, const mica__tensor_view *v)
     if (n->n_extra++ == 0) n->first_extra = v->name;
 }
 
+/* NVFP4's X.weight may have a factor X.scale; X.input_scale is about activations. */
+static bool is_companion(mica__str name)
+{
+    return mica__str_ends(name, ".scale") || mica__str_ends(name, ".input_scale");
+}
+
+static mica_status take_companion(const mica__checkpoint *c, mica__tensor_view *v, mica_error *err)
+{
+    if (v->storage != MICA__STORAGE_NVFP4 || !mica__str_ends(v->name, ".weight")) return MICA_OK;
+    const size_t n = v->name.n - strlen("weight");
+    for (size_t k = 0; k < c->n_files; k++) {
+        const mica__gguf *g = &c->files[k].gguf;
+        for (size_t i = 0; i < g->n_tensors; i++) {
+            const mica__tensor_view *s = &g->tensors[i];
+            if (s->name.n != n + strlen("scale") || memcmp(s->name.p, v->name.p, n) || !is_companion(s->name)) continue;
+            if (s->storage != MICA__STORAGE_PLAIN || s->dtype != MICA_DTYPE_F32 || s->n_bytes != sizeof v->factor)
+                return mica__fail(err, MICA_UNSUPPORTED, "tensor '%s' is not one float32", MICA_QUOTED_STR(s->name));
+            memcpy(&v->factor, s->data, sizeof v->factor);
+            if (!isfinite(v->factor) || v->factor == 0)
+                return mica__fail(err, MICA_DATA, "tensor '%s' is not a finite factor", MICA_QUOTED_STR(s->name));
+            if (v->factor == 1) v->factor = 0;
+            return MICA_OK;
+        }
+    }
+    return MICA_OK;
+}
+
 static mica_status add_tensors(mica__checkpoint *c, mica_error *err)
 {
     const mica__gguf_arch *arch;
@@ -46,8 +74,12 @@ static mica_status add_tensors(mica__checkpoint *c, mica_error *err)
     const mica__gguf_name_sink sink = {add_named, count_extra, &n};
     for (; status == MICA_OK && n.file < (int)c->n_files; n.file++) {
         const mica__gguf *g = &c->files[n.file].gguf;
-        for (size_t i = 0; i < g->n_tensors && status == MICA_OK; i++)
-            status = mica__gguf_name_tensor(&g->tensors[i], arch, &dims, &c->names, &sink, err);
+        for (size_t i = 0; i < g->n_tensors && status == MICA_OK; i++) {
+            mica__tensor_view v = g->tensors[i];
+            if (is_companion(v.name)) continue;
+            status = take_companion(c, &v, err);
+            if (status == MICA_OK) status = mica__gguf_name_tensor(&v, arch, &dims, &c->names, &sink, err);
+        }
     }
     if (status != MICA_OK) return mica__fail_prefix(err, status, "%s", c->path);
     if (n.n_extra)

@@ -61,9 +61,9 @@ static const struct tensor_type {
     {34, "TQ1_0", 256, 54, MICA__STORAGE_TQ1_0, 0},
     {35, "TQ2_0", 256, 66, MICA__STORAGE_TQ2_0, 0},
     {39, "MXFP4", 32, 17, MICA__STORAGE_MXFP4, 0},
-    {40, "NVFP4", 64, 36, MICA__STORAGE_OTHER, 0},
-    {41, "Q1_0", 128, 18, MICA__STORAGE_OTHER, 0},
-    {42, "Q2_0", 64, 18, MICA__STORAGE_OTHER, 0},
+    {40, "NVFP4", 64, 36, MICA__STORAGE_NVFP4, 0},
+    {41, "Q1_0", 128, 18, MICA__STORAGE_Q1_0, 0},
+    {42, "Q2_0", 64, 18, MICA__STORAGE_Q2_0, 0},
 };
 
 static const struct tensor_type *find_tensor_type(uint32_t id)

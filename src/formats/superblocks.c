@@ -8,9 +8,13 @@
  *     Q4_K   d dmin scales[12] codes[128]         Q5_K   d dmin scales[12] high[32] codes[128]
  *     Q6_K   low[128] high[64] scales[16] d       Q8_K   d (float32) codes[256] sums[32]
  *     TQ1_0  codes[48] rest[4] d                  TQ2_0  codes[64] d
- *     IQ4_NL d codes[16]                          IQ4_XS d high[2] low[4] codes[128]        MXFP4  exponent codes[16] */
+ *     IQ4_NL d codes[16]                          IQ4_XS d high[2] low[4] codes[128]        MXFP4  exponent codes[16]
+ *     Q1_0   d bits[16]                           Q2_0   d codes[16]                        NVFP4  scales[4] codes[32]
+ *
+ * Ternary types and the last two lines' first ones are affine with codes of two bits: scale d, bias -d (or 2d and -d for single bits). */
 #include "superblocks_private.h"
 
+#include "../base/half.h"
 #include <math.h>
 #include <string.h>
 
@@ -178,6 +182,72 @@ static bool tq2_0(const uint8_t *b, float *out)
     return true;
 }
 
+/* n elements of codes in groups of 32, times the scale, plus the bias. */
+static void fill_groups(int n, float scale, float bias, float *scales, float *biases)
+{
+    for (int g = 0; g < n / GROUP; g++) {
+        scales[g] = scale;
+        biases[g] = bias;
+    }
+}
+
+static bool tq1_0_affine(const uint8_t *b, uint8_t *codes, float *scales, float *biases)
+{
+    float d;
+    if (!mica__load_half(b + 52, &d)) return false;
+    for (int i = 0; i < N; i++)
+        codes[i] = (uint8_t)(i < 160   ? digit(b[i % 32], i / 32)
+                             : i < 240 ? digit(b[32 + i % 16], (i - 160) / 16)
+                                       : digit(b[48 + i % 4], (i - 240) / 4));
+    fill_groups(N, d, -d, scales, biases);
+    return true;
+}
+
+static bool tq2_0_affine(const uint8_t *b, uint8_t *codes, float *scales, float *biases)
+{
+    float d;
+    if (!mica__load_half(b + 64, &d)) return false;
+    for (int i = 0; i < N; i++) codes[i] = (uint8_t)two_bits(b, i);
+    fill_groups(N, d, -d, scales, biases);
+    return true;
+}
+
+enum { N_BITS = 128, N_PAIRS = 64 };
+
+static bool q1_0_affine(const uint8_t *b, uint8_t *codes, float *scales, float *biases)
+{
+    float d;
+    if (!mica__load_half(b, &d)) return false;
+    for (int i = 0; i < N_BITS; i++) codes[i] = b[2 + i / 8] >> (i % 8) & 1;
+    fill_groups(N_BITS, 2 * d, -d, scales, biases);
+    return true;
+}
+
+static bool q1_0(const uint8_t *b, float *out)
+{
+    float d;
+    if (!mica__load_half(b, &d)) return false;
+    for (int i = 0; i < N_BITS; i++) out[i] = b[2 + i / 8] >> (i % 8) & 1 ? d : -d;
+    return true;
+}
+
+static bool q2_0_affine(const uint8_t *b, uint8_t *codes, float *scales, float *biases)
+{
+    float d;
+    if (!mica__load_half(b, &d)) return false;
+    for (int i = 0; i < N_PAIRS; i++) codes[i] = b[2 + i / 4] >> (2 * (i % 4)) & 3;
+    fill_groups(N_PAIRS, d, -d, scales, biases);
+    return true;
+}
+
+static bool q2_0(const uint8_t *b, float *out)
+{
+    float d;
+    if (!mica__load_half(b, &d)) return false;
+    for (int i = 0; i < N_PAIRS; i++) out[i] = d * (float)((b[2 + i / 4] >> (2 * (i % 4)) & 3) - 1);
+    return true;
+}
+
 /* ---- lookup -------------------------------------------------------------------------------------------------------------- */
 
 static const int8_t curve[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
@@ -209,33 +279,61 @@ static bool iq4_xs(const uint8_t *b, float *out)
 /* The exponent 255 is a NaN. */
 static bool mxfp4(const uint8_t *b, float *out)
 {
-    static const float values[16] = {0, .5f, 1, 1.5f, 2, 3, 4, 6, -0.f, -.5f, -1, -1.5f, -2, -3, -4, -6};
-    float scale = ldexpf(1, b[0] - 127);
-    for (int i = 0; i < GROUP; i++) out[i] = scale * values[nibble(b + 1, i)];
+    float scale = mica__from_e8m0(b[0]);
+    for (int i = 0; i < GROUP; i++) out[i] = scale * mica__from_e2m1((unsigned)nibble(b + 1, i));
     return b[0] != 255;
+}
+
+static bool mxfp4_floats(const uint8_t *b, uint8_t *codes, uint8_t *scales)
+{
+    for (int i = 0; i < GROUP; i++) codes[i] = (uint8_t)nibble(b + 1, i);
+    scales[0] = b[0];
+    return b[0] != 255;
+}
+
+/* Four groups of 16; of a scale's byte the sign does not count, and what would be NaN is 0. */
+static bool nvfp4_floats(const uint8_t *b, uint8_t *codes, uint8_t *scales)
+{
+    for (int i = 0; i < N_PAIRS; i++) {
+        const int group = i / 16, at = i % 16;
+        codes[i] = b[4 + 8 * group + at % 8] >> (at < 8 ? 0 : 4) & 15;
+    }
+    for (int g = 0; g < 4; g++) scales[g] = (b[g] & 0x7f) == 0x7f ? 0 : b[g] & 0x7f;
+    return true;
+}
+
+static bool nvfp4(const uint8_t *b, float *out)
+{
+    uint8_t codes[N_PAIRS], scales[4];
+    nvfp4_floats(b, codes, scales);
+    for (int i = 0; i < N_PAIRS; i++) out[i] = mica__from_e4m3(scales[i / 16]) * mica__from_e2m1(codes[i]);
+    return true;
 }
 
 /* ---- table --------------------------------------------------------------------------------------------------------------- */
 
 static const mica__superblock superblocks[] = {
-    [MICA__STORAGE_Q2_K] = {N, 84, q2_k, 0, NULL},
-    [MICA__STORAGE_Q3_K] = {N, 110, q3_k, 0, NULL},
-    [MICA__STORAGE_Q4_K] = {N, 144, q4_k, 4, q4_k_affine},
-    [MICA__STORAGE_Q5_K] = {N, 176, q5_k, 5, q5_k_affine},
-    [MICA__STORAGE_Q6_K] = {N, 210, q6_k, 0, NULL},
-    [MICA__STORAGE_Q8_K] = {N, 292, q8_k, 0, NULL},
-    [MICA__STORAGE_TQ1_0] = {N, 54, tq1_0, 0, NULL},
-    [MICA__STORAGE_TQ2_0] = {N, 66, tq2_0, 0, NULL},
-    [MICA__STORAGE_IQ4_NL] = {GROUP, 18, iq4_nl, 0, NULL},
-    [MICA__STORAGE_IQ4_XS] = {N, 136, iq4_xs, 0, NULL},
-    [MICA__STORAGE_MXFP4] = {GROUP, 17, mxfp4, 0, NULL},
-    [MICA__STORAGE_IQ2_XXS] = {N, 66, mica__iq2_xxs_to_float, 0, NULL},
-    [MICA__STORAGE_IQ2_XS] = {N, 74, mica__iq2_xs_to_float, 0, NULL},
-    [MICA__STORAGE_IQ2_S] = {N, 82, mica__iq2_s_to_float, 0, NULL},
-    [MICA__STORAGE_IQ3_XXS] = {N, 98, mica__iq3_xxs_to_float, 0, NULL},
-    [MICA__STORAGE_IQ3_S] = {N, 110, mica__iq3_s_to_float, 0, NULL},
-    [MICA__STORAGE_IQ1_S] = {N, 50, mica__iq1_s_to_float, 0, NULL},
-    [MICA__STORAGE_IQ1_M] = {N, 56, mica__iq1_m_to_float, 0, NULL},
+    [MICA__STORAGE_Q2_K] = {N, 84, q2_k, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_Q3_K] = {N, 110, q3_k, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_Q4_K] = {N, 144, q4_k, 4, q4_k_affine, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_Q5_K] = {N, 176, q5_k, 5, q5_k_affine, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_Q6_K] = {N, 210, q6_k, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_Q8_K] = {N, 292, q8_k, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_TQ1_0] = {N, 54, tq1_0, 2, tq1_0_affine, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_TQ2_0] = {N, 66, tq2_0, 2, tq2_0_affine, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ4_NL] = {GROUP, 18, iq4_nl, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ4_XS] = {N, 136, iq4_xs, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_MXFP4] = {GROUP, 17, mxfp4, 0, NULL, MICA_QUANT_MXFP4, mxfp4_floats},
+    [MICA__STORAGE_NVFP4] = {N_PAIRS, 36, nvfp4, 0, NULL, MICA_QUANT_NVFP4, nvfp4_floats},
+    [MICA__STORAGE_Q1_0] = {N_BITS, 18, q1_0, 2, q1_0_affine, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_Q2_0] = {N_PAIRS, 18, q2_0, 2, q2_0_affine, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ2_XXS] = {N, 66, mica__iq2_xxs_to_float, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ2_XS] = {N, 74, mica__iq2_xs_to_float, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ2_S] = {N, 82, mica__iq2_s_to_float, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ3_XXS] = {N, 98, mica__iq3_xxs_to_float, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ3_S] = {N, 110, mica__iq3_s_to_float, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ1_S] = {N, 50, mica__iq1_s_to_float, 0, NULL, MICA_QUANT_AFFINE, NULL},
+    [MICA__STORAGE_IQ1_M] = {N, 56, mica__iq1_m_to_float, 0, NULL, MICA_QUANT_AFFINE, NULL},
 };
 
 const mica__superblock *mica__superblock_of(mica__storage storage)

@@ -193,12 +193,13 @@ static mica_status load_weights(mica_model *m, const mica_model_options *o, mica
     MICA_TRY(keep_text(&m->quantize_rules, o->quantize_rules, err));
     MICA_TRY(keep_text(&m->quantizer, o->quantizer, err));
     mica__quantize_load quantize = {.team = NULL};
-    if (o->quantize) {
+    const bool blocks = strcmp(mica__checkpoint_format(m->checkpoint), "gguf") == 0 && !m->exact;
+    if (o->quantize || blocks) {
         int n_threads = o->config_only ? 1 : m->device ? mica_device_threads(m->device) : 0;
         MICA_TRY(mica__quantize_load_make(&quantize, o, &m->config, m->spec.n_layers, n_threads, err));
     }
     mica_status status = mica__weights_load(&m->weights, &m->spec, m->checkpoint, o->config_only,
-                                            o->quantize ? &quantize : NULL, &o->progress, &m->notices, err);
+                                            o->quantize || blocks ? &quantize : NULL, &o->progress, &m->notices, err);
     mica__quantize_load_release(&quantize);
     return status;
 }

@@ -13,18 +13,19 @@ mica_status mica__quantize_load_make(mica__quantize_load *out, const mica_model_
                                      const mica__config *config, int n_layers, int n_threads, mica_error *err)
 {
     const char *quantizer = options->quantizer;
-    *out = (mica__quantize_load){.quantizer = MICA__QUANTIZER_MLX, .prefix = mica__mlx_prefix(config)};
+    *out = (mica__quantize_load){
+        .quantizer = MICA__QUANTIZER_MLX, .prefix = mica__mlx_prefix(config), .n_threads = n_threads};
     if (quantizer && strcmp(quantizer, "search") == 0) {
         out->quantizer = MICA__QUANTIZER_SEARCH;
     } else if (quantizer && strcmp(quantizer, "mlx") != 0) {
         return mica__fail(err, MICA_INVALID, "quantizer '%s' is not one of mlx, search",
                           MICA_QUOTED(quantizer, strlen(quantizer)));
     }
-    MICA_TRY(mica__quantize_policy_make(&out->policy, options->quantize, options->quantize_rules, n_layers, err));
+    out->blocks_to_8_bits = options->precision != MICA_PRECISION_EXACT;
+    if (options->quantize)
+        MICA_TRY(mica__quantize_policy_make(&out->policy, options->quantize, options->quantize_rules, n_layers, err));
     out->has_dtype = mica__conversion_dtype(config, &out->dtype);
-    mica_status status = mica__team_create(&out->team, n_threads, err);
-    if (status) mica__quantize_load_release(out);
-    return status;
+    return MICA_OK;
 }
 
 void mica__quantize_load_release(mica__quantize_load *q)
@@ -32,6 +33,11 @@ void mica__quantize_load_release(mica__quantize_load *q)
     mica__quantize_policy_release(&q->policy);
     mica__team_free(q->team);
     *q = (mica__quantize_load){.team = NULL};
+}
+
+static bool is_block(const mica__tensor_view *v)
+{
+    return v->storage != MICA__STORAGE_PLAIN && v->storage != MICA__STORAGE_PACKED && v->storage != MICA__STORAGE_OTHER;
 }
 
 void mica__quantize_load_decide(const mica__quantize_load *q, mica__wanted *w)
@@ -45,9 +51,14 @@ void mica__quantize_load_decide(const mica__quantize_load *q, mica__wanted *w)
     const char *last = strrchr(w->name, '.');
     int n = snprintf(path, sizeof path, "%s%s%.*s", q->prefix, is_head ? "" : "model.", (int)(last - w->name), w->name);
     if (sscanf(w->name, "layers.%d.", &layer) != 1) layer = -1;
-    if (!mica__quantize_policy_choose(&q->policy, (mica__str){path, (size_t)n}, layer, w->shape[1], &w->made, &named))
-        w->made.bits = 0;
     w->made_dtype = q->has_dtype ? q->dtype : mica__wanted_dtype(w);
+    if (q->policy.general.bits &&
+        mica__quantize_policy_choose(&q->policy, (mica__str){path, (size_t)n}, layer, w->shape[1], &w->made, &named))
+        return;
+    w->made.bits = 0;
+    if (!q->blocks_to_8_bits || w->q.bits || !is_block(w->view)) return;
+    w->made = (mica__quantization){MICA_QUANT_AFFINE, 8, 32};
+    w->made_dtype = MICA_DTYPE_F16;
 }
 
 /* ---- one matrix ------------------------------------------------------------------------------------------------------------ */
@@ -111,9 +122,10 @@ static void work(void *context, int id, int n_members)
     mica__free(s.elements);
 }
 
-mica_status mica__quantize_load_fill(const mica__quantize_load *q, const mica__wanted *w, void *codes, void *scales,
+mica_status mica__quantize_load_fill(mica__quantize_load *q, const mica__wanted *w, void *codes, void *scales,
                                      void *biases, mica_error *err)
 {
+    if (!q->team) MICA_TRY(mica__team_create(&q->team, q->n_threads, err));
     int64_t step = mica__tensor_row_step(w->view), rows = PIECE / w->shape[1] / step * step;
     job j = {.q = q,
              .w = w,

@@ -239,7 +239,7 @@ static mica_status expand(const mica__wanted *w, mica_dtype dtype, uint8_t *pool
     return status;
 }
 
-static mica_status make_quantized(const mica__quantize_load *quantize, const mica__wanted *w, mica__weight *out,
+static mica_status make_quantized(mica__quantize_load *quantize, const mica__wanted *w, mica__weight *out,
                                   uint8_t *pool, mica_error *err)
 {
     const mica__quantized_sizes sizes = made_sizes(w);
@@ -252,7 +252,7 @@ static mica_status make_quantized(const mica__quantize_load *quantize, const mic
     return mica__quantize_load_fill(quantize, w, pool, scales, biases, err);
 }
 
-static mica_status fill(const mica__wanted *w, const mica__quantize_load *quantize, uint8_t *pool, mica_error *err)
+static mica_status fill(const mica__wanted *w, mica__quantize_load *quantize, uint8_t *pool, mica_error *err)
 {
     mica__weight *out = w->target;
     *out = (mica__weight){.ndim = w->ndim, .shape = {w->shape[0], w->shape[1]}, .q = w->q};
@@ -288,7 +288,7 @@ static mica_status fill(const mica__wanted *w, const mica__quantize_load *quanti
 }
 
 static mica_status fill_all(mica__weights *out, const mica__weight_list *list, const mica__checkpoint *checkpoint,
-                            const mica__quantize_load *quantize, const mica_progress *progress, mica_error *err)
+                            mica__quantize_load *quantize, const mica_progress *progress, mica_error *err)
 {
     uint8_t *pool = out->pool;
     uint64_t done = 0;
@@ -307,24 +307,39 @@ static mica_status fill_all(mica__weights *out, const mica__weight_list *list, c
     return mica__checkpoint_check(checkpoint, err);
 }
 
-static mica_status decide_all(const mica__quantize_load *quantize, mica__weight_list *list, mica_error *err)
+static void notice_blocks(size_t n, const mica__wanted *first, const mica_notices *notices)
 {
-    bool any = false;
+    char text[300];
+    if (!n || !notices || !notices->notice) return;
+    snprintf(text, sizeof text,
+             "%zu matrices (%s) are held in 8-bit groups, which is not exact; with exact precision they are float32", n,
+             first->view->type_name);
+    notices->notice(notices->context, text);
+}
+
+static mica_status decide_all(const mica__quantize_load *quantize, mica__weight_list *list, const mica_notices *notices,
+                              mica_error *err)
+{
+    const bool asked = quantize->policy.general.bits != 0;
+    const mica__wanted *first = NULL;
+    size_t n = 0;
     for (size_t i = 0; i < list->n; i++) {
         mica__quantize_load_decide(quantize, &list->items[i]);
-        any |= list->items[i].made.bits != 0;
+        if (!list->items[i].made.bits) continue;
+        if (!n++) first = &list->items[i];
     }
-    if (any) return MICA_OK;
+    if (!asked) notice_blocks(n, first, notices);
+    if (n || !asked) return MICA_OK;
     return mica__fail(err, MICA_UNSUPPORTED, "no matrix of this model has columns in whole groups of %d",
                       quantize->policy.general.group_size);
 }
 
 /* Fills the pool from a list that was made. */
 static mica_status load_list(mica__weights *out, mica__weight_list *list, const mica__checkpoint *checkpoint,
-                             bool list_only, const mica__quantize_load *quantize, const mica_progress *progress,
-                             mica_error *err)
+                             bool list_only, mica__quantize_load *quantize, const mica_progress *progress,
+                             const mica_notices *notices, mica_error *err)
 {
-    if (quantize) MICA_TRY(decide_all(quantize, list, err));
+    if (quantize) MICA_TRY(decide_all(quantize, list, notices, err));
     count(out, list);
     if (list_only) return MICA_OK;
     MICA_TRY(check_memory(out, mica__checkpoint_path(checkpoint), err));
@@ -338,7 +353,7 @@ static mica_status load_list(mica__weights *out, mica__weight_list *list, const 
 }
 
 mica_status mica__weights_load(mica__weights *out, const mica__decoder_spec *s, const mica__checkpoint *checkpoint,
-                               bool list_only, const mica__quantize_load *quantize, const mica_progress *progress,
+                               bool list_only, mica__quantize_load *quantize, const mica_progress *progress,
                                const mica_notices *notices, mica_error *err)
 {
     *out = (mica__weights){0};
@@ -347,7 +362,7 @@ mica_status mica__weights_load(mica__weights *out, const mica__decoder_spec *s, 
     mica__weight_list list;
     mica_status status = mica__weight_list_make(&list, s, out, checkpoint, notices, err);
     if (!status) {
-        status = load_list(out, &list, checkpoint, list_only, quantize, progress, err);
+        status = load_list(out, &list, checkpoint, list_only, quantize, progress, notices, err);
         mica__weight_list_release(&list);
     }
     if (status) mica__weights_release(out);

@@ -61,8 +61,8 @@ typedef struct mica__weights {
  * they cannot fit this machine. The checkpoint must outlive the weights. quantize: what becomes of matrices on the way; NULL: nothing. */
 struct mica__quantize_load;
 mica_status mica__weights_load(mica__weights *out, const mica__decoder_spec *s, const mica__checkpoint *checkpoint,
-                               bool list_only, const struct mica__quantize_load *quantize,
-                               const mica_progress *progress, const mica_notices *notices, mica_error *err);
+                               bool list_only, struct mica__quantize_load *quantize, const mica_progress *progress,
+                               const mica_notices *notices, mica_error *err);
 void mica__weights_release(mica__weights *w); /* {0} allowed */
 
 /* The weight as a constant of a graph; NULL if it is absent. */

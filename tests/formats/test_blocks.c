@@ -264,11 +264,11 @@ static void other_types(void **state)
     int bits, group;
     mica__tensor_view v = {.file_name = MICA_STR("blk.0.w"),
                            .storage = MICA__STORAGE_OTHER,
-                           .type_name = "NVFP4",
+                           .type_name = "Q8_1",
                            .ndim = 2,
                            .shape = {1, 256}};
-    assert_failure("NVFP4", mica__tensor_read_f32(&v, values, &err), MICA_UNSUPPORTED, &err,
-                   "'blk.0.w': type NVFP4 is not supported yet");
+    assert_failure("Q8_1", mica__tensor_read_f32(&v, values, &err), MICA_UNSUPPORTED, &err,
+                   "'blk.0.w': type Q8_1 is not supported yet");
     assert_false(mica__tensor_affine_form(&v, &bits, &group));
     uint8_t bytes[] = {0, 2, 255};
     v = (mica__tensor_view){

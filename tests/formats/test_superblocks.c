@@ -1,5 +1,6 @@
 /* tests/formats/test_superblocks.c: K-quants and the like against what the Python package gguf makes of the same blocks
  * (tests/oracle/make_gguf_superblocks.py), to the bit. MICA_SUPERBLOCKS names another folder of such files. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,14 +94,15 @@ static void to_affine(void **state)
     for (size_t i = 0; i < N_TYPES; i++) {
         const mica__tensor_view *v = &f->gguf.tensors[i];
         int bits = 0, group = 0;
-        bool has = v->storage == MICA__STORAGE_Q4_K || v->storage == MICA__STORAGE_Q5_K;
+        const mica__superblock *s = mica__superblock_of(v->storage);
+        bool has = s->bits != 0;
         assert_int_equal(mica__tensor_affine_form(v, &bits, &group), has);
         if (!has) {
             assert_int_equal(mica__tensor_read_affine(v, (uint32_t *)codes, scales, biases, NULL), MICA_INVALID);
             continue;
         }
         n_affine++;
-        assert_int_equal(bits, v->storage == MICA__STORAGE_Q4_K ? 4 : 5);
+        assert_int_equal(bits, v->storage == MICA__STORAGE_Q4_K ? 4 : v->storage == MICA__STORAGE_Q5_K ? 5 : 2);
         assert_int_equal(group, 32);
         assert_int_equal(mica__tensor_affine_dtype(v), MICA_DTYPE_F32);
         assert_int_equal(mica__tensor_read_affine(v, (uint32_t *)codes, scales, biases, NULL), MICA_OK);
@@ -112,7 +114,62 @@ static void to_affine(void **state)
         }
         assert_same(v->type_name, found, expected_of(f, v->name)->data);
     }
-    assert_int_equal(n_affine, 2);
+    assert_int_equal(n_affine, 4);
+}
+
+/* MXFP4's form in floats gives the same numbers; NVFP4, Q1_0 and Q2_0, which the reference does not know, against their definition. */
+static void to_floats(void **state)
+{
+    fixture *f = *state;
+    static uint8_t codes[N], scales[N / 16];
+    static float found[N];
+    mica__quantization q;
+    for (size_t i = 0; i < N_TYPES; i++) {
+        const mica__tensor_view *v = &f->gguf.tensors[i];
+        if (!mica__tensor_float_form(v, &q)) continue;
+        assert_int_equal(v->storage, MICA__STORAGE_MXFP4);
+        assert_int_equal(mica__tensor_read_float_form(v, (uint32_t *)(void *)codes, scales, NULL), MICA_OK);
+        const mica__quantized w = {q, MICA_DTYPE_BF16, ROWS, COLUMNS, codes, scales, NULL};
+        mica__dequantize_rows_f32(&w, 0, ROWS, found);
+        assert_same(v->type_name, found, expected_of(f, v->name)->data);
+    }
+    static uint8_t blocks[3][4 * 36];
+    static const struct {
+        mica__storage storage;
+        int n_elements, n_bytes;
+    } types[] = {{MICA__STORAGE_NVFP4, 64, 36}, {MICA__STORAGE_Q1_0, 128, 18}, {MICA__STORAGE_Q2_0, 64, 18}};
+    for (int t = 0; t < 3; t++) {
+        const int n = 2 * types[t].n_elements;
+        for (int k = 0; k < 2 * types[t].n_bytes; k++) blocks[t][k] = (uint8_t)(k * 29 + 7);
+        for (int b = 0; t && b < 2; b++) memcpy(blocks[t] + b * types[t].n_bytes, "\x66\x2e", 2); /* 0.1 or so */
+        blocks[t][0] = t ? blocks[t][0] : 0x7f; /* NVFP4: a scale that means 0 */
+        const mica__tensor_view v = {.storage = types[t].storage,
+                                     .type_name = "",
+                                     .ndim = 2,
+                                     .shape = {1, n},
+                                     .data = blocks[t],
+                                     .n_bytes = (size_t)(2 * types[t].n_bytes)};
+        assert_int_equal(mica__tensor_read_f32(&v, found, NULL), MICA_OK);
+        for (int k = 0; k < n; k++) {
+            const uint8_t *b = blocks[t] + k / types[t].n_elements * types[t].n_bytes;
+            const int i = k % types[t].n_elements;
+            const float d = 0.0999755859375f;
+            float e;
+            if (t == 0) {
+                static const float magnitudes[] = {0, .5f, 1, 1.5f, 2, 3, 4, 6};
+                const int s = b[i / 16] & 0x7f, code = b[4 + i / 16 * 8 + i % 8] >> (i % 16 < 8 ? 0 : 4) & 15;
+                float scale = s == 0x7f ? 0
+                              : s < 8   ? ldexpf((float)s, -9)
+                                        : ldexpf(1 + (float)(s & 7) / 8, (s >> 3) - 7);
+                e = magnitudes[code & 7] * scale * (code & 8 ? -1.0f : 1.0f);
+            } else if (t == 1) {
+                e = b[2 + i / 8] >> (i % 8) & 1 ? d : -d;
+            } else {
+                e = d * (float)((b[2 + i / 4] >> (2 * (i % 4)) & 3) - 1);
+            }
+            if (found[k] != e) fail_msg("type %d, element %d: %a, expected %a", t, k, (double)found[k], (double)e);
+        }
+    }
 }
 
 /* A scale that is no number is refused, with its place. */
@@ -160,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(to_float, setup, teardown),
         cmocka_unit_test_setup_teardown(to_affine, setup, teardown),
+        cmocka_unit_test_setup_teardown(to_floats, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_scales, setup, teardown),
     };
     return cmocka_run_group_tests_name("formats/superblocks", tests, NULL, NULL);
