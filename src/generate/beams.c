@@ -158,7 +158,7 @@ static void choose_candidates(beams *b, size_t prompt)
         for (size_t t = 0; t < d->vocab; t++) sums[i * d->vocab + t] += b->sums[first + i];
     }
     if (b->keys) add_noise(b->keys, sums, n, &d->b->random);
-    size_t kept = mica__select_top(b->keys ? b->keys : sums, n, b->best, k);
+    size_t kept = mica__select_first(b->keys ? b->keys : sums, n, b->best, k);
     for (size_t i = 0; i < n && kept < k; i++) {
         if (!(sums[i] > -INFINITY)) b->best[kept++] = (mica__candidate){-INFINITY, (int32_t)i};
     }

@@ -21,12 +21,13 @@ static void sink(mica__candidate *heap, size_t n, size_t i)
     heap[i] = moving;
 }
 
-size_t mica__select_top(const float *values, size_t n, mica__candidate *out, size_t want)
+/* `flip` is xored into the indices while they are compared: 0 prefers the higher of equals, -1 the lower. */
+static size_t select_best(const float *values, size_t n, mica__candidate *out, size_t want, int32_t flip)
 {
     size_t kept = 0;
     if (!want) return 0;
     for (size_t i = 0; i < n; i++) {
-        mica__candidate c = {values[i], (int32_t)i};
+        mica__candidate c = {values[i], (int32_t)i ^ flip};
         if (c.value == -INFINITY || isnan(c.value)) continue;
         if (kept < want) {
             out[kept++] = c;
@@ -47,7 +48,18 @@ size_t mica__select_top(const float *values, size_t n, mica__candidate *out, siz
         out[0] = last;
         sink(out, m - 1, 0);
     }
+    for (size_t i = 0; i < kept; i++) out[i].id ^= flip;
     return kept;
+}
+
+size_t mica__select_top(const float *values, size_t n, mica__candidate *out, size_t want)
+{
+    return select_best(values, n, out, want, 0);
+}
+
+size_t mica__select_first(const float *values, size_t n, mica__candidate *out, size_t want)
+{
+    return select_best(values, n, out, want, -1);
 }
 
 static void sink_value(float *heap, size_t n, size_t i)

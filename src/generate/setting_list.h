@@ -85,7 +85,7 @@ X(assistant_confidence_threshold, FLOAT, "0.4", NUMBER, YES,
   "speculative decoding: no more guesses after one less probable")
 X(assistant_lookbehind, INT, "10", COUNT, NONE, "speculative decoding between tokenizers")
 X(target_lookbehind, INT, "10", COUNT, NONE, "speculative decoding between tokenizers")
-X(assistant_ensemble_weight, FLOAT, "null", NUMBER, NONE, "speculative decoding: trust in the assistant")
+X(assistant_ensemble_weight, FLOAT, "null", NUMBER, REFUSED, "speculative decoding: trust in the assistant")
 X(compile_config, JSON, "null", ANY, NONE, "options of torch.compile")
 X(disable_compile, BOOL, "false", BOOL, NONE, "options of torch.compile")
 X(low_memory, BOOL, "null", BOOL, NONE, "contrastive search in less memory")

@@ -54,6 +54,20 @@ static void test_top(void **s)
     }
 }
 
+/* The same set but for ties at its end, of which the lower indices come. */
+static void test_first(void **s)
+{
+    (void)s;
+    static const float values[] = {1, 3, -INFINITY, 3, 1, 3, 0, 1};
+    mica__candidate out[8];
+    assert_int_equal(mica__select_first(values, 8, out, 5), 5);
+    static const int32_t expected[] = {1, 3, 5, 0, 4};
+    for (size_t i = 0; i < 5; i++) assert_int_equal(out[i].id, expected[i]);
+    assert_int_equal(mica__select_first(values, 8, out, 8), 7);
+    assert_int_equal(mica__select_top(values, 8, out, 2), 2);
+    assert_int_equal(out[0].id, 5);
+}
+
 static int descending(const void *a, const void *b)
 {
     float x = *(const float *)a, y = *(const float *)b;
@@ -76,6 +90,7 @@ static void test_kth(void **s)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_top), cmocka_unit_test(test_kth)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_top), cmocka_unit_test(test_first),
+                                       cmocka_unit_test(test_kth)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

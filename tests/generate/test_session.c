@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "failing_allocator.h"
+#include "generate/session.h"
 #include "models/reference.h"
 
 enum { VOCAB = 256 };
@@ -74,6 +75,76 @@ static void test_pieces(void **state)
             for (size_t at = 0; at < 40; at += piece) grow(&x, s, at, at + piece < 40 ? at + piece : 40);
             mica_session_free(s);
         }
+        close_fixture(&x);
+    }
+}
+
+/* A copy of a sequence goes on as the original does, whatever the session held before: less, more, the same beginning, or a ring that had
+ * gone further. */
+static void test_fork(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "gemma3_text", "mistral"};
+    static const struct {
+        size_t length, common, before; /* of the original; what the copy's session has of it; that session's length */
+    } cases[] = {{30, 0, 0}, {30, 12, 12}, {12, 5, 33}, {25, 20, 25}, {9, 9, 9}, {36, 9, 10}};
+    for (size_t m = 0; m < 3; m++) {
+        fixture x;
+        mica_error err;
+        if (!open_fixture(&x, names[m], 4)) continue;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            mica_session *a = new_session(x.model, 0), *b = new_session(x.model, 0);
+            grow(&x, a, 0, cases[i].length);
+            if (cases[i].common) grow(&x, b, 0, cases[i].common);
+            for (size_t k = cases[i].common; k < cases[i].before; k++) {
+                const int32_t other = 7;
+                reference_check(mica_session_forward(b, &other, 1, false, NULL, &err), &err, "forward");
+            }
+            reference_check(mica__session_fork(b, a, &err), &err, "fork");
+            assert_int_equal(mica_session_length(b), cases[i].length);
+            if (cases[i].length > 30)
+                reference_check(mica_session_truncate(b, (int64_t)cases[i].length - 2, &err), &err, "cut");
+            grow(&x, b, (size_t)mica_session_length(b), 40);
+            grow(&x, a, cases[i].length, 40);
+            mica_session_free(a);
+            mica_session_free(b);
+        }
+        close_fixture(&x);
+    }
+}
+
+/* One more token for several sessions at once: the bits of each alone. */
+static void test_step_together(void **state)
+{
+    (void)state;
+    enum { N = 5 };
+    static const char *const names[] = {"llama", "gemma3_text"};
+    static const size_t lengths[N] = {0, 3, 17, 30, 8};
+    for (size_t m = 0; m < 2; m++) {
+        fixture x;
+        mica_error err;
+        mica_session *s[N];
+        int32_t ids[N];
+        static float together[N * VOCAB], alone[VOCAB];
+        if (!open_fixture(&x, names[m], 4)) continue; /* at most four rows in a run */
+        for (size_t i = 0; i < N; i++) {
+            s[i] = new_session(x.model, 0);
+            if (lengths[i]) grow(&x, s[i], 0, lengths[i]);
+        }
+        for (size_t step = 0; step < 9; step++) {
+            for (size_t i = 0; i < N; i++) ids[i] = x.ids[lengths[i] + step];
+            reference_check(mica__sessions_step(s, ids, N, together, &err), &err, "step");
+        }
+        for (size_t i = 0; i < N; i++) {
+            mica_session *one = new_session(x.model, 0);
+            reference_check(mica_session_forward(one, x.ids, lengths[i] + 9, false, alone, &err), &err, "forward");
+            assert_memory_equal(alone, together + i * VOCAB, sizeof alone);
+            assert_int_equal(mica_session_length(s[i]), lengths[i] + 9);
+            mica_session_free(one);
+        }
+        mica_session_cancel(s[0]);
+        assert_int_equal(mica__sessions_step(s, ids, N, together, &err), MICA_CANCELLED);
+        for (size_t i = 0; i < N; i++) mica_session_free(s[i]);
         close_fixture(&x);
     }
 }
@@ -270,7 +341,8 @@ static void test_no_memory_to_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),          cmocka_unit_test(test_cut_back),
+        cmocka_unit_test(test_pieces),          cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_step_together),   cmocka_unit_test(test_cut_back),
         cmocka_unit_test(test_cut_back_window), cmocka_unit_test(test_common_prefix),
         cmocka_unit_test(test_dynamic_rope),    cmocka_unit_test(test_limits),
         cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_no_memory_to_load),

@@ -50,6 +50,52 @@ static void test_cut(void **state)
     mica__kv_cache_release(&c);
 }
 
+static float *key_at(mica_cache *c, int64_t p)
+{
+    return mica_cache_row(c, false, 0, p % mica_cache_get_options(c)->capacity);
+}
+
+/* Copies bring what the other keeps, between rings of one size or of two. */
+static void test_copy(void **state)
+{
+    (void)state;
+    mica__kv_cache a, b;
+    assert_int_equal(make(&a), MICA_OK);
+    assert_int_equal(make(&b), MICA_OK);
+    for (int64_t p = 0; p < 30; p++) {
+        for (int i = 0; i < 2; i++) *key_at(a.layers[i], p) = (float)p;
+    }
+    mica__kv_cache_grew(&a, 30);
+    assert_int_equal(mica__kv_cache_copy(&b, &a, 0, 30, NULL), MICA_OK);
+    for (int64_t p = 0; p < 30; p++) {
+        assert_true(*key_at(b.layers[0], p) == (float)p);
+        if (p >= 30 - 11) assert_true(*key_at(b.layers[1], p) == (float)p);
+    }
+    assert_true(mica__kv_cache_can_cut(&b, 27));
+    assert_false(mica__kv_cache_can_cut(&b, 20));
+
+    /* What is known to be equal is left alone, but not in a ring that has gone further. */
+    *key_at(b.layers[0], 5) = -1;
+    mica__kv_cache_grew(&b, 31);
+    *key_at(b.layers[1], 30) = -1; /* where position 19 was */
+    assert_int_equal(mica__kv_cache_copy(&b, &a, 30, 30, NULL), MICA_OK);
+    assert_true(*key_at(b.layers[0], 5) == -1);
+    assert_true(*key_at(b.layers[1], 19) == 19);
+
+    mica_cache *larger, *other;
+    const mica_cache_options options = {1, 4, 4, 17, MICA_DTYPE_F32}, wider = {1, 8, 4, 17, MICA_DTYPE_F32};
+    assert_int_equal(mica_cache_create(&larger, &options, NULL), MICA_OK);
+    assert_int_equal(mica_cache_create(&other, &wider, NULL), MICA_OK);
+    assert_int_equal(mica_cache_copy(larger, a.layers[1], 0, 30, NULL), MICA_OK);
+    for (int64_t p = 30 - 11; p < 30; p++) assert_true(*key_at(larger, p) == (float)p);
+    assert_int_equal(mica_cache_copy(other, larger, 0, 30, NULL), MICA_INVALID);
+    assert_int_equal(mica_cache_copy(larger, a.layers[1], -1, 30, NULL), MICA_INVALID);
+    mica_cache_free(larger);
+    mica_cache_free(other);
+    mica__kv_cache_release(&a);
+    mica__kv_cache_release(&b);
+}
+
 static mica_status attempt(void *context)
 {
     (void)context;
@@ -70,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_capacity),
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_copy),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,10 @@ class Callback(c.Structure):
 
 
 class ModelOptions(c.Structure):
-    _fields_ = [("device", c.c_void_p), ("n_threads", c.c_int), ("dtype", c.c_char_p), ("precision", c.c_int), ("max_rows", c.c_int),
-                ("with_tokenizer", c.c_bool), ("config_only", c.c_bool), ("progress", Callback), ("notices", Callback), ("random_weights", c.c_char_p)]
+    _fields_ = [("device", c.c_void_p), ("n_threads", c.c_int), ("dtype", c.c_char_p), ("precision", c.c_int),
+                ("quantize", c.c_char_p), ("quantize_rules", c.c_char_p), ("quantizer", c.c_char_p), ("max_rows", c.c_int),
+                ("with_tokenizer", c.c_bool), ("config_only", c.c_bool), ("progress", Callback), ("notices", Callback),
+                ("later", c.c_void_p * 8)]  # fields that came after these: zero means the default
 
 
 class SessionOptions(c.Structure):
