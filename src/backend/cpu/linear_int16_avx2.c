@@ -325,6 +325,14 @@ MICA__INLINE void store(float *out, __m256 y, int64_t n)
 
 typedef void (*block_kernel)(block *b);
 
+/* Those of eight rows from `row` on. */
+MICA__INLINE void prefetch_factors(const factors *f, int64_t row)
+{
+    const uintptr_t from = (uintptr_t)f->first + (uintptr_t)(row * f->row_bytes);
+    for (int64_t at = 0; at < 8 * f->row_bytes; at += 64)
+        _mm_prefetch((const char *)(from + (uintptr_t)at), _MM_HINT_T0);
+}
+
 /* `count` rows of x (1 or 4) with columns [c, c + n), n at most 8. */
 MICA__AVX2 static void eight_columns(const mica__instr *instr, const matrix *w, const layout *l, const uint8_t *x,
                                      int64_t count, block_kernel kernel, int64_t c, int64_t n, float *out)
@@ -336,6 +344,8 @@ MICA__AVX2 static void eight_columns(const mica__instr *instr, const matrix *w, 
     for (int i = 0; i < 8; i++) rows[i] = mica__min(c + i, w->rows - 1);
     for (int i = 0; i < X_ROWS; i++) b.y[i] = _mm256_setzero_ps();
     b.ahead = 8 * w->row_bytes;
+    prefetch_factors(&w->scales, c + 8);
+    if (w->biases.first) prefetch_factors(&w->biases, c + 8);
     b.x_bytes = l->bytes;
     b.groups = l->groups;
     for (int64_t first = 0; first < w->groups; first += BLOCK) {
