@@ -217,7 +217,7 @@ int main(int argc, char **argv)
         {"affine-6-64", MICA_DTYPE_BF16, 6, 64, false, false},
         {"affine-3-64", MICA_DTYPE_BF16, 3, 64, false, false},
     };
-    static const int64_t rows[] = {1, 4, 8, 128};
+    static const int64_t rows[] = {1, 4, 8, 12, 128};
     mica__team *team = NULL;
     mica_error err;
     if (mica__team_create(&team, argc > 1 ? atoi(argv[1]) : 0, &err) != MICA_OK) {
@@ -230,7 +230,7 @@ int main(int argc, char **argv)
            mica__team_size(team));
     bench_read(team);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        for (int m = 0; m < 4 && strstr(kinds[i].name, only); m++) bench_linear(team, &kinds[i], rows[m], 8192, 2048);
+        for (int m = 0; m < 5 && strstr(kinds[i].name, only); m++) bench_linear(team, &kinds[i], rows[m], 8192, 2048);
     for (int t = 1; t <= 128 && strstr("attention", only); t *= 128)
         for (int64_t past = 512; past <= 8192; past *= 16) {
             bench_attention(team, MICA_DTYPE_F16, t, past);

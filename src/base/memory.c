@@ -66,6 +66,16 @@ void mica__pages_free(void *pages, size_t n_bytes)
     if (pages) munmap(pages, n_bytes ? n_bytes : 1);
 }
 
+void mica__pages_make_huge(void *pages, size_t n_bytes)
+{
+#ifdef MADV_HUGEPAGE
+    if (pages && n_bytes >= (size_t)4 << 20) (void)madvise(pages, n_bytes, MADV_HUGEPAGE);
+#else
+    (void)pages;
+    (void)n_bytes;
+#endif
+}
+
 /* ---- arenas ---- */
 
 struct mica__arena_block {

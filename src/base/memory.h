@@ -23,6 +23,8 @@ char *mica__strndup(const char *s, size_t n);            /* NUL-terminated copy 
  * NULL on failure. Not through the allocator. n_bytes must be the same in both calls. */
 void *mica__pages_alloc(size_t n_bytes);
 void mica__pages_free(void *pages, size_t n_bytes);
+/* Asks for huge pages, before pages that will all be touched are. Fewer walks through the page tables; no effect where there are none. */
+void mica__pages_make_huge(void *pages, size_t n_bytes);
 
 /* An arena. {0} is a valid empty arena. Everything is freed by _release; nothing is freed singly. `max_bytes` 0: no limit. */
 typedef struct mica__arena {

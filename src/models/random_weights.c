@@ -154,6 +154,7 @@ static mica_status make(mica__weights *out, const mica__weight_list *list, const
                           (unsigned long long)(out->held_bytes >> 20), (unsigned long long)(have >> 20));
     out->pool = mica__pages_alloc(out->pool_bytes);
     if (!out->pool) return mica__fail_memory(err, out->pool_bytes, "weights");
+    mica__pages_make_huge(out->pool, out->pool_bytes);
     uint8_t *pool = out->pool;
     uint64_t state = 88172645463325252u;
     for (size_t i = 0; i < list->n; i++) {

@@ -346,6 +346,7 @@ static mica_status load_list(mica__weights *out, mica__weight_list *list, const 
     if (out->pool_bytes) {
         out->pool = mica__pages_alloc(out->pool_bytes);
         if (!out->pool) return mica__fail_memory(err, out->pool_bytes, "weights");
+        mica__pages_make_huge(out->pool, out->pool_bytes);
     }
     MICA_TRY(fill_all(out, list, checkpoint, quantize, progress, err));
     if (out->tied) out->head = out->embedding;

@@ -3,7 +3,7 @@
  * Every output is one chain of eight-lane fused multiply-adds over k, ascending, and one fixed sum of the lanes, in every path
  * below, so a row of x gives the same bits alone and among others:
  *
- *     M <= 4   (and not 2, 3, 5 or 6 bits) w is converted on the way from memory into the chains of a few of its rows at once; memory sets the pace
+ *     M <= 4   (8 for floats; never for 2, 3, 5 or 6 bits) w is converted on the way from memory into the chains of a few of its rows at once; memory sets the pace
  *     else     a panel of PANEL rows by DEPTH elements of w is converted once and used for BLOCK rows of x in tiles of 4 x 3
  *              chains; between two depths a chain's lanes wait in scratch memory
  *
@@ -352,7 +352,9 @@ static void load_bias(const job *j, int64_t row, int64_t n, float *bias)
 MICA__INLINE void few_rows(form f, const job *j, int64_t row, int64_t end)
 {
     float bias[4];
-    if (f <= BF16) {
+    if (f <= BF16 && j->rows >= 4) {
+        for (; row + 3 <= end; row += 3) DIRECT(3); /* 12 chains, which the registers hold */
+    } else if (f <= BF16) {
         for (; row + 4 <= end; row += 4) DIRECT(4);
     } else {
         for (; row + 2 <= end; row += 2) DIRECT(2);
@@ -404,7 +406,7 @@ MICA__INLINE void linear(form f, const mica__instr *instr, const mica__run *run,
     mica__share(j.n, PANEL, id, n, &begin, &end);
     /* Odd widths are rare: they do not get an instance of the direct loops. */
     bool direct_form = f <= BF16 || f == AFFINE4 || f == AFFINE8;
-    if (direct_form && j.rows <= 4) {
+    if (direct_form && j.rows <= (f <= BF16 ? 8 : 4)) {
         few_rows(f, &j, begin, end);
     } else {
         many_rows(f, &j, begin, end, (float *)(void *)mica__member_scratch(instr, run, id));
