@@ -3,7 +3,7 @@
  * Every output is one chain of eight-lane fused multiply-adds over k, ascending, and one fixed sum of the lanes, in every path
  * below, so a row of x gives the same bits alone and among others:
  *
- *     M <= 4   (8 for floats; never for 2, 3, 5 or 6 bits) w is converted on the way from memory into the chains of a few of its rows at once; memory sets the pace
+ *     M <= 4   (16 for floats; never for 2, 3, 5 or 6 bits) w is converted on the way from memory into the chains of a few of its rows at once; memory sets the pace
  *     else     a panel of PANEL rows by DEPTH elements of w is converted once and used for BLOCK rows of x in tiles of 4 x 3
  *              chains; between two depths a chain's lanes wait in scratch memory
  *
@@ -406,7 +406,7 @@ MICA__INLINE void linear(form f, const mica__instr *instr, const mica__run *run,
     mica__share(j.n, PANEL, id, n, &begin, &end);
     /* Odd widths are rare: they do not get an instance of the direct loops. */
     bool direct_form = f <= BF16 || f == AFFINE4 || f == AFFINE8;
-    if (direct_form && j.rows <= (f <= BF16 ? 8 : 4)) {
+    if (direct_form && j.rows <= (f <= BF16 ? 16 : 4)) {
         few_rows(f, &j, begin, end);
     } else {
         many_rows(f, &j, begin, end, (float *)(void *)mica__member_scratch(instr, run, id));
