@@ -35,6 +35,7 @@ test_group() {
     need python3-pytest python_module pytest
     need mypy python_module mypy
     need xz-utils program xz
+    need valgrind program valgrind
 }
 # In the interpreter that is found first, or in Debian's own.
 python_module() { python3 -c "import $1" || /usr/bin/python3 -c "import $1"; }
