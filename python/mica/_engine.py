@@ -7,10 +7,11 @@ when the C function has returned, so nothing is lost on the way through C.
 from __future__ import annotations
 
 import ctypes
-from ctypes import byref, c_int32, c_size_t
+from ctypes import byref, c_int32
 from typing import Any, Callable, Optional
 
 from . import _lib, _tensors
+from ._interrupt import interruptible
 from ._lib import C
 
 STOP_REASONS = ("length", "eos", "stop_string", "callback", "time")
@@ -165,8 +166,9 @@ class Batch(_lib.Handle):
             request.assistant = assistant.value
         result = _lib.BatchResult()
         err = _lib.ErrorInfo()
-        status = C.mica_batch_generate(self.value, byref(request), byref(result), byref(err))
         try:
+            with interruptible(self.cancel):
+                status = C.mica_batch_generate(self.value, byref(request), byref(result), byref(err))
             if callbacks.failure is not None:
                 raise callbacks.failure
             if status:
@@ -180,16 +182,16 @@ class Batch(_lib.Handle):
         """Logits of every position, [n_rows, width, vocab]."""
         shape = (len(rows), len(rows[0]), vocab)
         logits = _tensors.numpy().empty(shape, "float32")
-        _lib.call(
-            C.mica_batch_forward,
-            self.value,
-            flat(rows),
-            flat_mask(mask),
-            c_size_t(shape[0]),
-            c_size_t(shape[1]),
-            logits.ctypes.data,
-        )
+        ids, seen = flat(rows), flat_mask(mask)
+        with interruptible(self.cancel):
+            _lib.call(C.mica_batch_forward, self.value, ids, seen, shape[0], shape[1], logits.ctypes.data)
         return logits
+
+    def cancel(self) -> None:
+        """Ends what another thread is doing with this batch."""
+        pointer = self.pointer
+        if pointer is not None:
+            C.mica_batch_cancel(pointer)
 
 
 class Session(_lib.Handle):

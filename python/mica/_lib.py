@@ -377,6 +377,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mica_version": (c_char_p, []),
     "mica_ids_release": (None, [POINTER(Ids)]),
     "mica_text_release": (None, [POINTER(Text)]),
+    "mica_device_create": (c_int, [POINTER(c_void_p), c_void_p, _ERR]),
+    "mica_device_free": (None, [c_void_p]),
     "mica_checkpoint_text": (c_int, [c_char_p, c_char_p, POINTER(Text), _ERR]),
     "mica_tokenizer_load": (c_int, [POINTER(c_void_p), c_char_p, _ERR]),
     "mica_tokenizer_create": (c_int, [POINTER(c_void_p), c_char_p, c_size_t, c_char_p, c_size_t, _ERR]),
@@ -561,3 +563,20 @@ class Handle:
             self.close()
         except (AttributeError, TypeError):  # half-made, or the interpreter is shutting down
             pass
+
+
+_devices: dict[int, Optional[Handle]] = {}  # by process
+
+
+def device() -> Optional[c_void_p]:
+    """The device to make things on: None, the library's own, in the process that used it first; one of its own in a forked child, where
+    the threads of the library's are not."""
+    pid = os.getpid()
+    if not _devices:
+        _devices[pid] = None
+    if pid not in _devices:
+        pointer = c_void_p()
+        call(C.mica_device_create, byref(pointer), None)
+        _devices[pid] = Handle(pointer, C.mica_device_free)
+    made = _devices[pid]
+    return None if made is None else made.value

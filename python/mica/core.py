@@ -18,6 +18,7 @@ from __future__ import annotations
 import builtins as _py  # sum, max, any ... are operations on arrays here
 import ctypes
 import itertools
+import os
 import threading
 from ctypes import POINTER, byref, c_bool, c_char, c_double, c_float, c_int, c_int64, c_size_t, c_void_p
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Union
@@ -131,13 +132,13 @@ _local = threading.local()
 
 def _new_graph() -> _lib.Handle:
     pointer = c_void_p()
-    call(C.mica_graph_create, byref(pointer), None)
+    call(C.mica_graph_create, byref(pointer), _lib.device())
     return _lib.Handle(pointer, C.mica_graph_free)
 
 
 def _current() -> _lib.Handle:
     graph = getattr(_local, "graph", None)
-    if graph is None:
+    if graph is None or graph._pid != os.getpid():
         graph = _local.graph = _new_graph()
     return graph
 

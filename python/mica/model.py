@@ -318,6 +318,7 @@ def load(path: str, dtype: str, precision: str, device: Optional[str], n_threads
     if device is not None:
         raise ValueError(f"there is no device {device!r} here: device_map can be 'mlx', 'auto' or 'cpu'")
     options = _lib.ModelOptions(n_threads=n_threads, dtype=dtype.encode(), precision=_PRECISIONS[precision])
+    options.device = _lib.device() if not n_threads else None
     options.notices = _lib.notices()
     if quantize is not None:
         options.quantize = quantize.encode()
