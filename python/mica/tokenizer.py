@@ -374,27 +374,27 @@ class Tokenizer:
             return self._encode(text, split_special)
         return [i for word in text for i in self._encode(word, split_special)]
 
-    def _cut(self, a: list[int], b: Optional[list[int]], n: int, strategy: str) -> tuple[list[int], Optional[list[int]], list[int]]:
-        """Takes n tokens off one or both texts; also returns those that were taken off the cut one."""
-        first, second = list(a), None if b is None else list(b)
-        if strategy == _ONLY_SECOND and second is not None:
-            second, gone = self._shorten(second, n)
-        elif strategy == _ONLY_FIRST or second is None:
-            first, gone = self._shorten(first, n)
-        else:
-            gone = []
-            for _ in range(n):
-                longer = first if len(first) > len(second) else second
-                if longer:
-                    gone.append(longer.pop(-1 if self.truncation_side == "right" else 0))
-        return first, second, gone
+    def _cut(self, a: list[int], b: Optional[list[int]], room: int, strategy: str) -> tuple[list[int], Optional[list[int]]]:
+        """The two texts cut so that they have at most `room` tokens together."""
+        over = len(a) + len(b or []) - room
+        if over <= 0:
+            return a, b
+        if room <= 0:
+            return [], None if b is None else []
+        if strategy == _ONLY_SECOND and b is not None:
+            return a, self._shorten(b, len(b) - over)
+        if strategy == _ONLY_FIRST or b is None:
+            return self._shorten(a, len(a) - over), b
+        keep_a, keep_b = _share(len(a), len(b), room)
+        return self._first(a, keep_a), self._first(b, keep_b)
 
-    def _shorten(self, ids: list[int], n: int) -> tuple[list[int], list[int]]:
-        if n > len(ids):
-            raise ValueError(f"truncation would have to remove {n} tokens of a text of {len(ids)}")
-        if self.truncation_side == "right":
-            return ids[: len(ids) - n], ids[len(ids) - n :]
-        return ids[n:], ids[:n]
+    def _shorten(self, ids: list[int], keep: int) -> list[int]:
+        if keep < 1:
+            raise ValueError(f"truncation would leave nothing of a text of {len(ids)} tokens")
+        return self._first(ids, keep)
+
+    def _first(self, ids: list[int], keep: int) -> list[int]:
+        return ids[:keep] if self.truncation_side == "right" else ids[len(ids) - keep :]
 
     def _strategies(self, padding: Any, truncation: Any, max_length: Optional[int], multiple: Optional[int]) -> tuple[str, str, Optional[int]]:
         """The names of the strategies, and the length that they need."""
@@ -500,9 +500,7 @@ class Tokenizer:
             b = None if second is None else self._ids_of(second, is_split_into_words, split)
             if cut != _NO_CUT and length is not None:
                 extra = self.num_special_tokens_to_add(b is not None) if add_special_tokens else 0
-                over = len(a) + len(b or []) + extra - length
-                if over > 0:
-                    a, b, _ = self._cut(a, b, over, cut)
+                a, b = self._cut(a, b, length - extra, cut)
             ids, types, sources = self._wrap(a, b, add_special_tokens)
             rows.append(Encoding(self, ids, types, [1] * len(ids), sources))
         if verbose and length is None and rows:
@@ -733,6 +731,17 @@ class Tokenizer:
 
 
 _TEXT_EXPECTED = "expected a text (str), a list of texts, or pairs of texts"
+
+
+def _share(n_a: int, n_b: int, room: int) -> tuple[int, int]:
+    """How many tokens two texts keep of the room for both: the longer one is cut to the other's length first, then both to halves."""
+    short = min(n_a, n_b)
+    if short >= room:
+        return room // 2, room - room // 2
+    rest = max(short, room - short)
+    if short + rest > room:
+        short, rest = room // 2, room - room // 2
+    return (rest, short) if n_a > n_b else (short, rest)
 
 
 def _pairs(text: Any, pair: Any, words: bool) -> tuple[bool, list[tuple[Any, Any]]]:
