@@ -20,7 +20,7 @@ def plain(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def test_deterministic_rows(model: Any) -> None:
+def test_deterministic_rows(model: Any, tokenizer: Any) -> None:
     prompt = reference("settings", "reference.json")["prompt_ids"]
     found = rows("deterministic")
     assert len(found) > 10
@@ -28,6 +28,8 @@ def test_deterministic_rows(model: Any) -> None:
         settings = dict(plain(row["settings"]))
         if not {"max_new_tokens", "max_length"} & set(settings):
             settings["max_new_tokens"] = 24
+        if "stop_strings" in settings:
+            settings["tokenizer"] = tokenizer
         scores = row.get("sequences_scores") is not None
         output = model.generate([prompt], return_dict_in_generate=True, output_scores=True, **settings)
         assert output.sequences.tolist() == row["sequences"], name
