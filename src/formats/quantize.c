@@ -203,8 +203,15 @@ static MICA__INLINE void measure(const mica__quantization *q, mica_dtype dtype, 
         weight += weights[j];
         largest = largest > most[j] ? largest : most[j];
     }
-    sum->squared_error += (double)error;
-    sum->squared_weight += (double)weight;
+    if (isfinite(error) && isfinite(weight)) {
+        sum->squared_error += (double)error;
+        sum->squared_weight += (double)weight;
+    } else { /* squares of huge numbers, if not of infinite ones */
+        for (int i = 0; i < q->group_size; i++) {
+            sum->squared_error += (double)x[i] * (double)x[i];
+            sum->squared_weight += (double)w[i] * (double)w[i];
+        }
+    }
     sum->largest = (double)largest > sum->largest ? (double)largest : sum->largest;
     sum->n += (uint64_t)q->group_size;
 }
