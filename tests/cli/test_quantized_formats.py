@@ -170,11 +170,14 @@ def bnb8():
     return make, {"quant_method": "bitsandbytes", "load_in_8bit": True}
 
 
+BLOCKS = {"block": (32, 32), "exponent": (32, 48)}  # the second does not divide the matrices
+
+
 def fp8(how):
     def make(shape):
         rows, columns = shape
         codes = rng.integers(0, 0x7f, shape) | rng.integers(0, 2, shape) << 7
-        block = (32, 48) if how in ("block", "exponent") else None
+        block = BLOCKS.get(how)
         if block:
             s = rng.uniform(0.5, 1.5, (-(-rows // block[0]), -(-columns // block[1]))).astype(np.float32) * 2e-4
             stored = s
@@ -196,8 +199,8 @@ def fp8(how):
             parts[".activation_scale"] = ("BF16", bf16(np.array([1.0])).reshape(()))
         return parts, rounded(w, "BF16")
     config = {"quant_method": "compressed-tensors" if how == "row" else "fp8", "activation_scheme": "dynamic"}
-    if how in ("block", "exponent"):
-        config["weight_block_size"] = [32, 48]
+    if how in BLOCKS:
+        config["weight_block_size"] = list(BLOCKS[how])
     return make, config
 
 
