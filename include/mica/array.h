@@ -76,8 +76,8 @@ MICA_API mica_status mica_device_create(mica_device **out, const mica_device_opt
 MICA_API void mica_device_free(mica_device *device); /* NULL allowed */
 MICA_API int mica_device_threads(const mica_device *device);
 MICA_API const char *mica_device_name(const mica_device *device); /* "cpu" */
-MICA_API const char *
-mica_device_isa(const mica_device *device); /* instruction set in use: "avx512-vnni", "avx2", "plain" */
+MICA_API const char *mica_device_isa(
+    const mica_device *device); /* instruction set in use: "avx512-vnni", "avx2", "neon-dotprod", "neon", "plain" */
 
 /* ---- graphs and arrays ------------------------------------------------------------------------------------------------- */
 

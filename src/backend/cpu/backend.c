@@ -38,7 +38,9 @@ static const mica__chooser choosers[MICA__OP_COUNT] = {
 static const char *isa(void)
 {
     if (mica__has_avx512_vnni()) return "avx512-vnni";
-    return mica__has_avx2() ? "avx2" : "plain";
+    if (mica__has_avx2()) return "avx2";
+    if (!mica__cpu_features()->neon) return "plain";
+    return mica__cpu_features()->dotprod ? "neon-dotprod" : "neon";
 }
 
 static mica_status prepare_instr(mica__instr *instr, bool force_plain, mica_error *err)

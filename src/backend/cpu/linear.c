@@ -25,14 +25,13 @@ static void load_row(float *row, const mica__tensor *w, int64_t r)
 
 static void linear(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    const mica__tensor *x = &instr->in[0], *w = &instr->in[1], *bias = instr->n_in > 2 ? &instr->in[2] : NULL;
+    const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     int64_t m_rows = mica__rows(x, run), k = x->shape[1], n_out = w->shape[0], begin, end;
     float *w_row = (float *)(void *)mica__member_scratch(instr, run, id), *x_row = w_row + k;
     mica__share(n_out, 16, id, n, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
         load_row(w_row, w, r);
-        float add = 0;
-        if (bias) memcpy(&add, (const uint8_t *)bias->data + r * bias->strides[0] * (int64_t)sizeof add, sizeof add);
+        const float add = mica__linear_bias(instr, r);
         for (int64_t m = 0; m < m_rows; m++) {
             load_row(x_row, x, m);
             float y = mica__dot(x_row, w_row, k) + add;
@@ -52,6 +51,10 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
         if (!instr->exact && mica__has_avx512_vnni() && mica__linear_int16_avx512(instr)) return true;
         if (!instr->exact && mica__linear_int16_avx2(instr)) return true;
         if (mica__linear_avx2(instr)) return true;
+    }
+    if (!plain && mica__cpu_features()->neon && !floats) {
+        if (!instr->exact && mica__cpu_features()->dotprod && mica__linear_int16_neon(instr)) return true;
+        if (mica__linear_neon(instr)) return true;
     }
     instr->member_scratch_bytes = mica__round64((size_t)x->shape[1] * 2 * sizeof(float));
     return mica__set_kernel(instr, linear);

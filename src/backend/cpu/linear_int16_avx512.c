@@ -236,9 +236,7 @@ INLINE __m512 add_group(__m512 y, __m512i sum, __m512 scale, __m512 bias, const 
 AVX512 static __m512 load_bias(const mica__instr *instr, int64_t c, int64_t n)
 {
     float bias[LANES] = {0};
-    const mica__tensor *t = &instr->in[2];
-    for (int64_t i = 0; i < n && instr->n_in > 2; i++)
-        memcpy(&bias[i], (const uint8_t *)t->data + (c + i) * t->strides[0] * (int64_t)sizeof *bias, sizeof *bias);
+    for (int64_t i = 0; i < n; i++) bias[i] = mica__linear_bias(instr, c + i);
     return _mm512_loadu_ps(bias);
 }
 
