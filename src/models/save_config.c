@@ -100,7 +100,7 @@ static int by_key(const void *a, const void *b)
 
 static void write_object(mica__buf *out, object *o, int indent)
 {
-    qsort(o->members, o->n, sizeof *o->members, by_key);
+    if (o->n) qsort(o->members, o->n, sizeof *o->members, by_key);
     mica__buf_append_char(out, '{');
     for (size_t i = 0; i < o->n; i++) {
         const member *m = &o->members[i];
