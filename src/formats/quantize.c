@@ -171,6 +171,28 @@ static void load_group(const uint8_t *at, mica_dtype dtype, int n, float *out)
         for (int i = 0; i < n; i++) out[i] = mica__load_float(at + 2 * i, MICA_DTYPE_F16);
 }
 
+/* Elements of group g of row r; every step is rounded to `dtype`. */
+static void expand_group(const mica__quantized *w, int64_t r, int64_t g, mica_dtype dtype, float *out)
+{
+    const mica__quantization *q = &w->q;
+    const int n = q->group_size;
+    const size_t at = (size_t)(r * (w->n_columns / n) + g), scale_size = mica_dtype_size(w->dtype);
+    uint8_t codes[MICA__MAX_GROUP];
+    unpack((const uint8_t *)w->codes + at * ((size_t)n / 8 * (size_t)q->bits), n, q->bits, codes);
+    if (q->mode != MICA_QUANT_AFFINE) {
+        float scale = mica__round_to(dtype, mica__quantized_scale(q->mode, ((const uint8_t *)w->scales)[at]));
+        for (int i = 0; i < n; i++) out[i] = mica__round_to(dtype, mica__quantized_element(q->mode, codes[i]) * scale);
+        return;
+    }
+    float scale = mica__load_float((const uint8_t *)w->scales + at * scale_size, w->dtype);
+    float bias = w->biases ? mica__load_float((const uint8_t *)w->biases + at * scale_size, w->dtype)
+                           : -(float)(1 << (q->bits - 1)) * scale;
+    for (int i = 0; i < n; i++) {
+        float product = mica__round_to(dtype, (float)codes[i] * scale);
+        out[i] = mica__round_to(dtype, product + bias);
+    }
+}
+
 /* What the group stands for, in float32, its scale and bias as they are stored. */
 static MICA__INLINE void expand_made(const mica__quantization *q, mica_dtype dtype, const mica__group *g, float *x)
 {
@@ -183,12 +205,17 @@ static MICA__INLINE void expand_made(const mica__quantization *q, mica_dtype dty
     }
 }
 
-/* Adds the differences between a group's elements and what it stands for, in eight sums side by side. */
+/* Sums over the groups of a row, eight side by side. */
+typedef struct row_sums {
+    mica__float8 errors, weights, most;
+} row_sums;
+
+/* Adds the differences between a group's elements and what it stands for. */
 static MICA__INLINE void measure(const mica__quantization *q, mica_dtype dtype, const float *w, const mica__group *g,
-                                 mica__quantization_error *sum)
+                                 row_sums *sums)
 {
     float x[MICA__MAX_GROUP];
-    mica__float8 errors = {0}, weights = {0}, most = {0};
+    mica__float8 errors = sums->errors, weights = sums->weights, most = sums->most;
     expand_made(q, dtype, g, x);
     for (int i = 0; i < q->group_size; i++) x[i] = fabsf(w[i] - x[i]);
     for (int i = 0; i < q->group_size; i += 8) {
@@ -197,43 +224,63 @@ static MICA__INLINE void measure(const mica__quantization *q, mica_dtype dtype, 
         weights += e * e;
         most = MICA__LARGER8(d, most);
     }
-    float error = 0, weight = 0, largest = 0;
-    for (int j = 0; j < 8; j++) {
-        error += errors[j];
-        weight += weights[j];
-        largest = largest > most[j] ? largest : most[j];
-    }
-    if (isfinite(error) && isfinite(weight)) {
-        sum->squared_error += (double)error;
-        sum->squared_weight += (double)weight;
-    } else { /* squares of huge numbers, if not of infinite ones */
-        for (int i = 0; i < q->group_size; i++) {
-            sum->squared_error += (double)x[i] * (double)x[i];
-            sum->squared_weight += (double)w[i] * (double)w[i];
-        }
-    }
-    sum->largest = (double)largest > sum->largest ? (double)largest : sum->largest;
-    sum->n += (uint64_t)q->group_size;
+    *sums = (row_sums){errors, weights, most};
 }
 
 #if MICA__QUANTIZE_AVX2
 MICA__QUANTIZE_TARGET static void measure_avx2(const mica__quantization *q, mica_dtype dtype, const float *w,
-                                               const mica__group *g, mica__quantization_error *sum)
+                                               const mica__group *g, row_sums *sums)
 {
-    measure(q, dtype, w, g, sum);
+    measure(q, dtype, w, g, sums);
 }
 #endif
 
 static void measure_here(const mica__quantization *q, mica_dtype dtype, const float *w, const mica__group *g,
-                         mica__quantization_error *sum)
+                         row_sums *sums)
 {
 #if MICA__QUANTIZE_AVX2
     if (mica__cpu_features()->avx2) {
-        measure_avx2(q, dtype, w, g, sum);
+        measure_avx2(q, dtype, w, g, sums);
         return;
     }
 #endif
-    measure(q, dtype, w, g, sum);
+    measure(q, dtype, w, g, sums);
+}
+
+/* Squares of huge numbers do not fit the sums above. */
+static void add_row_slowly(mica__quantization_error *sum, const uint8_t *in, mica_dtype dtype,
+                           const mica__quantized *row)
+{
+    const int n = row->q.group_size;
+    float w[MICA__MAX_GROUP], x[MICA__MAX_GROUP];
+    for (int64_t g = 0; g < row->n_columns / n; g++) {
+        load_group(in + (size_t)(g * n) * mica_dtype_size(dtype), dtype, n, w);
+        expand_group(row, 0, g, MICA_DTYPE_F32, x);
+        for (int i = 0; i < n; i++) {
+            const double d = (double)w[i] - (double)x[i];
+            sum->squared_error += d * d;
+            sum->squared_weight += (double)w[i] * (double)w[i];
+        }
+    }
+}
+
+static void add_row(mica__quantization_error *sum, const row_sums *sums, const uint8_t *in, mica_dtype dtype,
+                    const mica__quantized *row)
+{
+    double errors = 0, weights = 0;
+    for (int j = 0; j < 8; j++) {
+        const double largest = (double)sums->most[j];
+        errors += (double)sums->errors[j];
+        weights += (double)sums->weights[j];
+        sum->largest = largest > sum->largest ? largest : sum->largest;
+    }
+    if (isfinite(errors) && isfinite(weights)) {
+        sum->squared_error += errors;
+        sum->squared_weight += weights;
+    } else {
+        add_row_slowly(sum, in, dtype, row);
+    }
+    sum->n += (uint64_t)row->n_columns;
 }
 
 static void quantize_row(const mica__quantization *q, mica__quantizer quantizer, const uint8_t *in, mica_dtype dtype,
@@ -244,6 +291,9 @@ static void quantize_row(const mica__quantization *q, mica__quantizer quantizer,
     const size_t element = mica_dtype_size(dtype);
     float w[MICA__MAX_GROUP];
     mica__group g;
+    row_sums sums = {{0}, {0}, {0}};
+    const uint8_t *row_in = in;
+    const mica__quantized row = {*q, dtype, 1, n_columns, codes, scales, biases};
     for (int64_t at = 0; at < n_columns; at += n, codes += n / 8 * q->bits, in += (size_t)n * element) {
         load_group(in, dtype, n, w);
         if (q->mode == MICA_QUANT_AFFINE) {
@@ -257,8 +307,9 @@ static void quantize_row(const mica__quantization *q, mica__quantizer quantizer,
             *scales++ = g.scale_byte;
         }
         pack(g.codes, n, q->bits, codes);
-        if (sum) measure_here(q, dtype, w, &g, sum);
+        if (sum) measure_here(q, dtype, w, &g, &sums);
     }
+    if (sum) add_row(sum, &sums, row_in, dtype, &row);
 }
 
 typedef struct job {
@@ -302,28 +353,6 @@ void mica__quantize_team(mica__team *team, const mica__quantization *q, mica__qu
 }
 
 /* ---- expanding ------------------------------------------------------------------------------------------------------------------- */
-
-/* Elements of group g of row r; every step is rounded to `dtype`. */
-static void expand_group(const mica__quantized *w, int64_t r, int64_t g, mica_dtype dtype, float *out)
-{
-    const mica__quantization *q = &w->q;
-    const int n = q->group_size;
-    const size_t at = (size_t)(r * (w->n_columns / n) + g), scale_size = mica_dtype_size(w->dtype);
-    uint8_t codes[MICA__MAX_GROUP];
-    unpack((const uint8_t *)w->codes + at * ((size_t)n / 8 * (size_t)q->bits), n, q->bits, codes);
-    if (q->mode != MICA_QUANT_AFFINE) {
-        float scale = mica__round_to(dtype, mica__quantized_scale(q->mode, ((const uint8_t *)w->scales)[at]));
-        for (int i = 0; i < n; i++) out[i] = mica__round_to(dtype, mica__quantized_element(q->mode, codes[i]) * scale);
-        return;
-    }
-    float scale = mica__load_float((const uint8_t *)w->scales + at * scale_size, w->dtype);
-    float bias = w->biases ? mica__load_float((const uint8_t *)w->biases + at * scale_size, w->dtype)
-                           : -(float)(1 << (q->bits - 1)) * scale;
-    for (int i = 0; i < n; i++) {
-        float product = mica__round_to(dtype, (float)codes[i] * scale);
-        out[i] = mica__round_to(dtype, product + bias);
-    }
-}
 
 void mica__dequantize_rows(const mica__quantized *w, int64_t first, int64_t n, void *out, mica_dtype out_dtype)
 {

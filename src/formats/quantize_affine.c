@@ -31,21 +31,25 @@ static MICA__INLINE void range_of(const float *w, int n, float *lo, float *hi)
         most = MICA__LARGER8(x, most);
         least = MICA__SMALLER8(x, least);
     }
+    most = MICA__LARGER8(most, __builtin_shufflevector(most, most, 4, 5, 6, 7, 0, 1, 2, 3));
+    least = MICA__SMALLER8(least, __builtin_shufflevector(least, least, 4, 5, 6, 7, 0, 1, 2, 3));
+    most = MICA__LARGER8(most, __builtin_shufflevector(most, most, 2, 3, 0, 1, 6, 7, 4, 5));
+    least = MICA__SMALLER8(least, __builtin_shufflevector(least, least, 2, 3, 0, 1, 6, 7, 4, 5));
+    most = MICA__LARGER8(most, __builtin_shufflevector(most, most, 1, 0, 3, 2, 5, 4, 7, 6));
+    least = MICA__SMALLER8(least, __builtin_shufflevector(least, least, 1, 0, 3, 2, 5, 4, 7, 6));
     *lo = least[0];
     *hi = most[0];
-    for (int j = 1; j < 8; j++) {
-        *hi = *hi < most[j] ? most[j] : *hi;
-        *lo = least[j] < *lo ? least[j] : *lo;
-    }
 }
 
 /* MLX's scale and bias for the range, not rounded. */
 static MICA__INLINE void scale_of_range(float lo, float hi, float highest, float *scale, float *bias)
 {
-    bool lower_is_far = fabsf(lo) > fabsf(hi);
-    float step = (hi - lo) / highest, edge = lower_is_far ? lo : hi;
+    /* Which end is farther is a coin's throw: no branch for it. */
+    const uint32_t lower_is_far = fabsf(lo) > fabsf(hi) ? UINT32_MAX : 0;
+    float step = (hi - lo) / highest;
     step = step < 1e-7f ? 1e-7f : step;
-    step = lower_is_far ? step : -step;
+    step = mica__float_of(mica__bits_of(step) ^ (~lower_is_far & 0x80000000));
+    float edge = mica__float_of((mica__bits_of(lo) & lower_is_far) | (mica__bits_of(hi) & ~lower_is_far));
     float q0 = rintf(edge / step);
     *scale = q0 != 0 ? edge / q0 : step;
     *bias = q0 != 0 ? edge : 0;

@@ -85,10 +85,13 @@ mica_status mica__save_card(mica__buf *out, const char *name, const char *base_m
                          mlx ? "MLX's format" : "the format of Transformers");
     else
         mica__buf_printf(out, "A checkpoint in %s.\n", mlx ? "MLX's format" : "the format of Transformers");
+    const char *mostly = "";
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->entries[i].named) mostly = "mostly ";
     double bits = plan->n_parameters ? (double)plan->n_bytes * 8 / (double)plan->n_parameters : 0;
     if (plan->general.bits)
-        mica__buf_printf(out, "Its matrices are quantized (%s); all tensors together take %.2f bits per weight.\n",
-                         MICA_QUANTIZATION(&plan->general), bits);
+        mica__buf_printf(out, "Its matrices are quantized (%s%s); all tensors together take %.2f bits per weight.\n",
+                         mostly, MICA_QUANTIZATION(&plan->general), bits);
     mica__buf_append_z(out, "Made with mica.\n");
     mica__buf_printf(out, "\n```sh\nmica chat -m %s\n```\n", name);
     if (mlx)
