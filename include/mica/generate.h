@@ -102,7 +102,8 @@ typedef int (*mica_on_token)(void *context, int32_t id, const char *text, size_t
 /* Generates after prompt `ids`, which replaces the session's content as far as it differs (a common prefix is kept in the cache).
  * config NULL: the model's settings. on_token and result may be NULL. Stop strings need the model's tokenizer; they end the
  * generation and stay in the text, as in Transformers. An empty prompt starts with the model's bos token. After MICA_CANCELLED, *result
- * holds what came before. UNSUPPORTED for settings that are not there yet (beams, guidance, speculation): they are never ignored. */
+ * holds what came before. A beam search gives its best sequence, and calls on_token when it has ended. INVALID for num_return_sequences above
+ * 1 (mica_batch_generate has them); UNSUPPORTED for settings that are not there (mica_setting.refused): they are never ignored. */
 MICA_API mica_status mica_generate(mica_session *s, const int32_t *ids, size_t n, const mica_generation_config *config,
                                    mica_on_token on_token, void *context, mica_generate_result *result,
                                    mica_error *err) MICA_NODISCARD;

@@ -119,6 +119,8 @@ static const char *misfit(mica__setting_shape shape, mica__jval v)
         return mica__json_is(v, MICA__JSON_TRUE) || mica__json_is(v, MICA__JSON_FALSE) || is_never(v)
                    ? NULL
                    : "true, false or \"never\"";
+    case MICA__SHAPE_OBJECT:
+        return mica__json_is(v, MICA__JSON_OBJECT) ? NULL : "an object";
     default:
         return NULL;
     }

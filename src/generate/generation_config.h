@@ -29,6 +29,7 @@ typedef enum mica__setting_shape {
     MICA__SHAPE_DECAY,    /* [start, factor] */
     MICA__SHAPE_STRINGS,  /* a string or a list of them */
     MICA__SHAPE_EARLY,    /* true, false or "never" */
+    MICA__SHAPE_OBJECT,
     MICA__SHAPE_ANY,
 } mica__setting_shape;
 

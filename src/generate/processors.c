@@ -13,7 +13,8 @@ mica_status mica__processors_create(mica__processors *out, const mica__settings 
     out->seen = mica__calloc(vocab, sizeof *out->seen);
     out->candidates = mica__alloc(vocab, sizeof *out->candidates);
     out->keys = mica__alloc(vocab, sizeof *out->keys);
-    if (out->seen && out->candidates && out->keys) return MICA_OK;
+    bool marks = mica__watermark_create(&out->watermark, &s->watermark, vocab);
+    if (out->seen && out->candidates && out->keys && marks) return MICA_OK;
     mica__processors_release(out);
     return mica__fail_memory(err, vocab * 16, "scores");
 }
@@ -23,6 +24,7 @@ void mica__processors_release(mica__processors *p)
     mica__free(p->seen);
     mica__free(p->candidates);
     mica__free(p->keys);
+    mica__watermark_release(&p->watermark);
     *p = (mica__processors){0};
 }
 
@@ -313,7 +315,7 @@ void mica__processors_force(mica__processors *p, size_t n, float *scores)
     if (n == begin) ban(scores, p->vocab, s->begin_suppress);
 }
 
-void mica__processors_warp(mica__processors *p, float *scores)
+void mica__processors_warp(mica__processors *p, const int32_t *ids, size_t n, float *scores)
 {
     const mica__settings *s = p->s;
     if (s->do_sample) {
@@ -325,6 +327,7 @@ void mica__processors_warp(mica__processors *p, float *scores)
         typical(p, scores);
         epsilon_and_eta(p, scores);
     }
+    mica__watermark_apply(&p->watermark, ids, n, scores);
     if (s->renormalize) mica__log_softmax(scores, p->vocab);
 }
 
@@ -332,5 +335,5 @@ void mica__processors_apply(mica__processors *p, const int32_t *ids, size_t n, f
 {
     mica__processors_penalize(p, ids, n, scores);
     mica__processors_force(p, n, scores);
-    mica__processors_warp(p, scores);
+    mica__processors_warp(p, ids, n, scores);
 }

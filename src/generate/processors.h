@@ -14,6 +14,7 @@ typedef struct mica__processors {
     uint8_t *seen;               /* [vocab] scratch: 1 for ids met */
     mica__candidate *candidates; /* [vocab] scratch */
     float *keys;                 /* [vocab] scratch */
+    mica__watermark watermark;
 } mica__processors;
 
 /* `s` must outlive the processors. Scratch is made here once; applying allocates nothing. */
@@ -25,7 +26,7 @@ void mica__processors_release(mica__processors *p);
  * The order is _penalize, the caller's list of allowed tokens, _force, the caller's own processor, _warp. */
 void mica__processors_penalize(mica__processors *p, const int32_t *ids, size_t n, float *scores);
 void mica__processors_force(mica__processors *p, size_t n, float *scores);
-void mica__processors_warp(mica__processors *p, float *scores);
+void mica__processors_warp(mica__processors *p, const int32_t *ids, size_t n, float *scores);
 /* All three. */
 void mica__processors_apply(mica__processors *p, const int32_t *ids, size_t n, float *scores);
 

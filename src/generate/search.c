@@ -321,7 +321,9 @@ mica_status mica__search_process(mica__search *d, mica_error *err)
     if (c->process && c->process(c->context, &step)) return mica__fail_cancelled(err);
     for (size_t r = 0; r < d->n_rows; r++) {
         mica__search_look_at(d, r);
-        if (!d->idle[r]) mica__processors_warp(&d->processors, mica__row_scores(d, r));
+        if (!d->idle[r]) {
+            mica__processors_warp(&d->processors, mica__row_ids(d, r), d->lengths[r], mica__row_scores(d, r));
+        }
     }
     return d->q->want_scores ? keep_scores(&d->kept_scores, d, err) : MICA_OK;
 }

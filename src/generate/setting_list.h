@@ -53,7 +53,7 @@ X(decoder_start_token_id, JSON, "null", ANY, NONE, "encoder-decoder models only"
 X(length_penalty, FLOAT, "1.0", NUMBER, YES, "beam search: exponent of the length that divides a score")
 X(guidance_scale, FLOAT, "1.0", NUMBER, YES,
   "classifier-free guidance: how far from what the negative prompt would give")
-X(watermarking_config, JSON, "null", ANY, REFUSED, "marks the text so that it can be recognized")
+X(watermarking_config, JSON, "null", OBJECT, YES, "marks the text so that it can be recognized: {\"bias\": 2.0, ...}")
 X(token_healing, BOOL, "false", BOOL, REFUSED, "tokenize the end of the prompt anew")
 X(prompt_lookup_num_tokens, INT, "null", POSITIVE, YES, "speculative decoding from the prompt: tokens to guess")
 X(max_matching_ngram_size, INT, "null", POSITIVE, YES, "prompt lookup: longest match")

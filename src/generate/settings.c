@@ -214,6 +214,39 @@ static void read_strategy(reader *r)
     }
 }
 
+/* Only the older of Transformers' two ways to mark a text is here. */
+static void read_watermark(reader *r)
+{
+    static const char *const known[] = {"greenlist_ratio", "bias", "hashing_key", "seeding_scheme", "context_width"};
+    mica__watermark_settings *w = &r->s->watermark;
+    mica__jval v = value(r, MICA__SET_watermarking_config);
+    double bias = 2;
+    int64_t width = 1;
+    mica__str scheme = MICA_STR("lefthash");
+    if (!v) return;
+    *w = (mica__watermark_settings){.on = true, .ratio = 0.25, .key = 15485863};
+    for (mica__jval m = mica__json_first(v); m; m = mica__json_next(v, m)) {
+        bool is_known = false;
+        for (size_t i = 0; i < 5; i++) is_known = is_known || mica__str_is(mica__json_key(m), known[i]);
+        if (is_known || r->status) continue;
+        r->status = mica__fail(r->err, MICA_UNSUPPORTED, "watermarking_config: '%s' is not supported",
+                               MICA_QUOTED_STR(mica__json_key(m)));
+    }
+    mica__json_double(mica__json_get(v, known[0]), &w->ratio);
+    mica__json_double(mica__json_get(v, known[1]), &bias);
+    mica__json_int(mica__json_get(v, known[2]), &w->key);
+    mica__json_string(mica__json_get(v, known[3]), &scheme);
+    mica__json_int(mica__json_get(v, known[4]), &width);
+    w->bias = (float)bias;
+    w->self = mica__str_is(scheme, "selfhash");
+    w->width = (size_t)width;
+    bool fits = w->ratio > 0 && w->ratio < 1 && width >= 1 && (w->self || mica__str_is(scheme, "lefthash"));
+    if (fits || r->status) return;
+    r->status = mica__fail(r->err, MICA_INVALID,
+                           "watermarking_config: expected greenlist_ratio between 0 and 1, context_width of 1 or more "
+                           "and seeding_scheme lefthash or selfhash");
+}
+
 /* Same value, whatever the spelling ("1" and "1.0"). */
 static bool is_default(reader *r, mica__setting_id id)
 {
@@ -251,6 +284,7 @@ mica_status mica__settings_resolve(mica__settings *out, const mica_generation_co
     read_penalties(&r);
     read_sampling(&r);
     read_strategy(&r);
+    read_watermark(&r);
     mica__json_release(&r.doc);
     if (r.status) mica__settings_release(out);
     return r.status;

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/str.h"
 #include "generation_config.h"
+#include "watermark.h"
 
 enum { MICA__MAX_ROWS = 4096 }; /* beams or answers of a prompt */
 
@@ -53,7 +54,8 @@ typedef struct mica__settings {
     enum { MICA__EARLY_FALSE, MICA__EARLY_TRUE, MICA__EARLY_NEVER } early_stopping;
     double guidance;              /* 1: off */
     size_t lookup, longest_match; /* prompt lookup: tokens to guess, 0: off; longest n-gram */
-    int32_t pad;                  /* -1: none */
+    mica__watermark_settings watermark;
+    int32_t pad; /* -1: none */
 } mica__settings;
 
 bool mica__settings_is_end(const mica__settings *s, int32_t id);

@@ -184,6 +184,13 @@ static void test_answers(void **state)
         assert_int_equal(mica_batch_generate(b, &q, &r, &err), i == 3 ? MICA_LIMIT : MICA_INVALID);
         assert_null(r.ids);
     }
+    static const char *const refused[] = {"{\"watermarking_config\": {\"ngram_len\": 5}, \"num_beams\": 1}",
+                                          "{\"watermarking_config\": {\"context_width\": 0}}",
+                                          "{\"watermarking_config\": null, \"num_beam_groups\": 2}"};
+    for (size_t i = 0; i < 3; i++) {
+        reference_check(mica_generation_config_update(config, refused[i], strlen(refused[i]), &err), &err, refused[i]);
+        assert_int_equal(mica_batch_generate(b, &q, &r, &err), i == 1 ? MICA_INVALID : MICA_UNSUPPORTED);
+    }
     mica_batch_free(b);
     mica_generation_config_free(config);
     mica_model_free(model);

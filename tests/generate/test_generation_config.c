@@ -80,6 +80,9 @@ static void test_wrong_values(void **state)
         {"exponential_decay_length_penalty", "[1]"},
         {"repetition_penalty", "0"},
         {"seed", "-1"},
+        {"early_stopping", "1"},
+        {"early_stopping", "\"sometimes\""},
+        {"watermarking_config", "3"},
     };
     mica_generation_config *c = make();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -12,7 +12,7 @@
 #include "generate/processors.h"
 #include "models/reference.h"
 
-enum { VOCAB = 12 };
+enum { VOCAB = 48 };
 
 /* [VOCAB] numbers, or "inf" and "-inf" */
 static void read_scores(mica__jval list, float *out)

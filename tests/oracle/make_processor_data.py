@@ -10,13 +10,13 @@ import types
 
 try:
     import torch
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, WatermarkingConfig
     from transformers.generation.utils import GenerationMixin
 except ImportError as missing:
     print(f"skipped: {missing}", file=sys.stderr)
     sys.exit(77)
 
-VOCAB, EOS = 12, 3
+VOCAB, EOS = 48, 3  # forty are looked at by a watermark
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../data/generate/processors.json")
 PROMPT = [1, 5, 6, 1, 5]
 SETTINGS = [
@@ -31,16 +31,21 @@ SETTINGS = [
 SAMPLING = [
     {"temperature": 0.5}, {"temperature": 3.0}, {"top_k": 1}, {"top_k": 3}, {"top_k": 100}, {"top_p": 0.0}, {"top_p": 0.5}, {"top_p": 0.99},
     {"min_p": 0.1}, {"min_p": 0.9}, {"top_h": 0.1}, {"top_h": 0.6}, {"typical_p": 0.2}, {"typical_p": 0.8}, {"epsilon_cutoff": 0.05},
-    {"eta_cutoff": 0.05}, {"temperature": 0.7, "top_k": 6, "top_p": 0.9, "renormalize_logits": True},
+    {"eta_cutoff": 0.05}, {"watermarking_config": {}}, {"watermarking_config": {"greenlist_ratio": 0.5, "bias": 1.5, "hashing_key": 17}},
+    {"watermarking_config": {"seeding_scheme": "selfhash", "context_width": 2}, "temperature": 0.5},
+    {"watermarking_config": {"seeding_scheme": "selfhash", "greenlist_ratio": 0.6}}, {"temperature": 0.7, "top_k": 6, "top_p": 0.9, "renormalize_logits": True},
 ]
 
 
 def process(settings, prompt, ids, scores, beams):
     config = GenerationConfig(**{"eos_token_id": EOS, "max_length": 99, **settings})
     config.num_beams = beams
+    if "watermarking_config" in settings:
+        config.watermarking_config = WatermarkingConfig(**settings["watermarking_config"])
     eos = config.eos_token_id
     config._eos_token_tensor = torch.tensor(eos if isinstance(eos, list) else [eos])
-    owner = types.SimpleNamespace(config=types.SimpleNamespace(is_encoder_decoder=False))
+    owner = types.SimpleNamespace(config=types.SimpleNamespace(
+        is_encoder_decoder=False, get_text_config=lambda: types.SimpleNamespace(vocab_size=VOCAB)))
     owner._merge_criteria_processor_list = types.MethodType(GenerationMixin._merge_criteria_processor_list, owner)
     processors = GenerationMixin._get_logits_processor(
         owner, generation_config=config, input_ids_seq_length=len(prompt), encoder_input_ids=torch.tensor([prompt]), logits_processor=[],
@@ -50,7 +55,7 @@ def process(settings, prompt, ids, scores, beams):
 
 def text(x):
     """JSON has no infinity and no NaN."""
-    return x if abs(x) != float("inf") else "-inf" if x < 0 else "inf"
+    return float(f"{x:.7g}") if abs(x) != float("inf") else "-inf" if x < 0 else "inf"
 
 
 def main():
@@ -59,7 +64,7 @@ def main():
     for settings in SETTINGS + [{**s, "do_sample": True, "top_k": s.get("top_k", 0)} for s in SAMPLING]:
         for prompt, ids in ((PROMPT, PROMPT), (PROMPT, PROMPT + [6]), (PROMPT, PROMPT + [7, 5]), ([5], [5])):
             for beams in (1, 2) if settings.get("do_sample") else (1,):
-                scores = torch.tensor([r.gauss(0, 2) for _ in range(VOCAB)]).tolist()
+                scores = [round(r.gauss(0, 2), 4) for _ in range(VOCAB)]
                 if settings.get("remove_invalid_values"):
                     scores[2], scores[5] = float("inf"), float("-inf")
                 expected = process(settings, prompt, ids, scores, beams)
