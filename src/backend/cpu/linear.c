@@ -46,6 +46,7 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     if (x->ndim != 2 || w->ndim != 2 || !mica__floating(x->dtype) || !mica__floating(w->dtype)) return false;
     if (instr->n_in > 2 && instr->in[2].dtype != MICA_DTYPE_F32) return false;
     const bool floats = w->quantized && w->affine.mode != MICA_QUANT_AFFINE;
+    if (!plain && mica__has_avx2() && floats && mica__linear_floats_avx2(instr)) return true;
     if (!plain && mica__has_avx2() && !floats) {
         if (!instr->exact && instr->int8 && mica__linear_int8_avx2(instr)) return true;
         if (!instr->exact && mica__has_avx512_vnni() && mica__linear_int16_avx512(instr)) return true;

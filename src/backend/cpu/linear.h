@@ -10,6 +10,7 @@ bool mica__linear_avx2(mica__instr *instr);         /* float arithmetic; float o
 bool mica__linear_int16_avx2(mica__instr *instr);   /* activations rounded to int16; affine weights of 4 and 8 bits */
 bool mica__linear_int16_avx512(mica__instr *instr); /* the same; needs mica__has_avx512_vnni */
 bool mica__linear_int8_avx2(mica__instr *instr);    /* activations rounded to int8; affine weights */
+bool mica__linear_floats_avx2(mica__instr *instr);  /* float arithmetic; mxfp4, mxfp8, nvfp4 */
 bool mica__linear_neon(mica__instr *instr);         /* float arithmetic; float or affine weights */
 bool mica__linear_int16_neon(
     mica__instr *instr); /* activations rounded to 16 bits; affine weights of 4 and 8 bits; needs dotprod */
