@@ -13,10 +13,10 @@ loaded by `import mica`; the rest comes with the first name that is used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers take it for true; typing itself is not worth its loading time here
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._encoding import AddedToken as AddedToken
     from ._encoding import BatchEncoding as BatchEncoding
     from ._generate import set_seed as set_seed
@@ -75,6 +75,8 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name == "__version__":
         value: Any = import_module("mica._lib").C.mica_version().decode()
     elif name in _HOME:

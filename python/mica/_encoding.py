@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections import UserDict
-from dataclasses import dataclass
 from typing import Any, Optional
 
 from . import _tensors
 
 
-@dataclass(frozen=True)
 class AddedToken:
     """A token that is found in the text before the model sees it."""
 
-    content: str = ""
-    single_word: bool = False
-    lstrip: bool = False
-    rstrip: bool = False
-    normalized: Optional[bool] = None
-    special: bool = False
-
-    def __post_init__(self) -> None:
-        if self.normalized is None:
-            object.__setattr__(self, "normalized", not self.special)
+    def __init__(
+        self,
+        content: str = "",
+        single_word: bool = False,
+        lstrip: bool = False,
+        rstrip: bool = False,
+        normalized: Optional[bool] = None,
+        special: bool = False,
+    ):
+        self.content, self.single_word = content, single_word
+        self.lstrip, self.rstrip = lstrip, rstrip
+        self.normalized = not special if normalized is None else normalized
+        self.special = special
 
     def __str__(self) -> str:
         return self.content
+
+    def __repr__(self) -> str:
+        flags = ", ".join(f"{k}={v}" for k, v in vars(self).items() if k != "content")
+        return f"AddedToken({self.content!r}, {flags})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AddedToken) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(self.content)
 
 
 class Encoding:

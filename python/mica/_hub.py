@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import tempfile
 from ctypes import byref
 from typing import Any, Optional
 
@@ -87,6 +86,8 @@ def push(thing: Any, repo_id: str, **kwargs: Any) -> str:
     options.token = _token({"token": kwargs.pop("token", None)})
     options.notices = _lib.notices()
     commit = _lib.HubCommit()
+    import tempfile
+
     with tempfile.TemporaryDirectory() as parent:
         folder = os.path.join(parent, repo_id.rsplit("/", 1)[-1])
         thing.save_pretrained(folder, **{k: v for k, v in kwargs.items() if k == "max_shard_size"})

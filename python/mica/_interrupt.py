@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from typing import Any, Callable, Optional
 
@@ -18,6 +17,8 @@ class _Watcher:
     """The thread and its socket; one for each process."""
 
     def __init__(self) -> None:
+        import socket
+
         self.pid = os.getpid()
         self.cancel: Optional[Callable[[], None]] = None
         self.inside, self.outside = socket.socketpair()

@@ -6,7 +6,6 @@ prompt that begins like an earlier one costs only what is new in it.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import threading
@@ -428,4 +427,5 @@ class AutoModelForCausalLM:
         return MicaForCausalLM.from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
 
 
-FORWARD_ARGUMENTS = frozenset(inspect.signature(MicaForCausalLM.forward).parameters) - {"self", "kwargs"}
+_CODE = MicaForCausalLM.forward.__code__
+FORWARD_ARGUMENTS = frozenset(_CODE.co_varnames[1 : _CODE.co_argcount])

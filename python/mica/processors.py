@@ -7,7 +7,6 @@ put them into a list keep working and stay fast.
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, Callable, Optional
 
 from . import _tensors
@@ -35,6 +34,8 @@ class LogitsProcessorList(list):
 def apply_processor(processor: Callable[..., Any], input_ids: Any, scores: Any, kwargs: dict[str, Any]) -> Any:
     if not kwargs:
         return processor(input_ids, scores)
+    import inspect
+
     known = inspect.signature(processor).parameters
     return processor(input_ids, scores, **{k: v for k, v in kwargs.items() if k in known})
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import warnings
 from ctypes import byref, c_char_p, c_size_t, c_void_p, string_at
 from pathlib import Path
@@ -133,6 +132,8 @@ class Tokenizer:
         **kwargs: Any,
     ) -> tuple[str, ...]:
         """Writes tokenizer.json, tokenizer_config.json and the chat template; returns the files written."""
+        import shutil
+
         folder = Path(save_directory)
         if folder.is_file():
             raise ValueError(f"{folder} is a file; a tokenizer is saved to a folder")
