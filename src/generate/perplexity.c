@@ -222,6 +222,10 @@ mica_status mica_perplexity(mica_model *model, mica_model *reference, const int3
     if (vocab != other)
         return mica__fail(err, MICA_INVALID, "the model has a vocabulary of %lld, the reference of %lld",
                           (long long)vocab, (long long)other);
+    for (size_t i = 0; i < n; i++) /* the last token of a window is only looked up */
+        if (ids[i] < 0 || ids[i] >= vocab)
+            return mica__fail(err, MICA_INVALID, "token id %d is not in the vocabulary of %lld", (int)ids[i],
+                              (long long)vocab);
     run r = {0};
     int32_t *window = mica__alloc((size_t)o.window, sizeof *window);
     mica_status status = window ? MICA_OK : mica__fail_memory(err, (size_t)o.window * sizeof *window, "a window");
