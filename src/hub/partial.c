@@ -191,13 +191,17 @@ static mica_status open_locked(mica__partial *p, const mica__store *s, uint64_t 
     }
     p->digest = mica__hash_create(strlen(p->hash) == 40, p->size);
     if (!p->digest) return mica__fail_memory(err, 1, "a hash");
-    return load(p, chunk_bytes, err);
+    MICA_TRY(load(p, chunk_bytes, err));
+    if (p->n_chunks > 1 && mica__mapping_open(&p->view, p->path, NULL) != MICA_OK)
+        p->view = (mica__mapping){.slot = -1};
+    return MICA_OK;
 }
 
 mica_status mica__partial_open(mica__partial *p, const mica__store *s, const char *hash, uint64_t size,
                                uint64_t chunk_bytes, int lock_fd_take, bool *busy, mica_error *err)
 {
-    *p = (mica__partial){.hash = hash, .size = size, .fd = -1, .map_fd = -1, .lock_fd = lock_fd_take};
+    *p = (mica__partial){
+        .hash = hash, .size = size, .fd = -1, .map_fd = -1, .lock_fd = lock_fd_take, .view = {.slot = -1}};
     *busy = false;
     const mica_status status = open_locked(p, s, chunk_bytes, busy, err);
     if (status != MICA_OK || *busy) mica__partial_close(p);
@@ -216,10 +220,11 @@ void mica__partial_close(mica__partial *p)
     if (p->map_fd > 0) close(p->map_fd);
     if (p->lock_fd > 0) close(p->lock_fd);
     mica__hash_free(p->digest);
+    if (p->view.data) mica__mapping_release(&p->view);
     mica__free(p->path);
     mica__free(p->map_path);
     mica__free((void *)p->done);
-    *p = (mica__partial){.fd = -1, .map_fd = -1, .lock_fd = -1};
+    *p = (mica__partial){.fd = -1, .map_fd = -1, .lock_fd = -1, .view = {.slot = -1}};
 }
 
 /* ---- filling -------------------------------------------------------------------------------------------------------------- */
@@ -235,11 +240,22 @@ mica_status mica__partial_write(mica__partial *p, size_t chunk, const char *byte
     return MICA_OK;
 }
 
+static mica_status hash_view(mica__partial *p, uint64_t end, mica_error *err)
+{
+    const size_t begin = (size_t)p->hashed, n = (size_t)end - begin;
+    const bool good = mica__hash_add(p->digest, p->view.data + begin, n);
+    mica__mapping_forget(&p->view, begin, n);
+    p->hashed = end;
+    if (!good) return mica__fail(err, MICA_INTERNAL, "%s: cannot be hashed", p->path);
+    return mica__mapping_check(&p->view, err);
+}
+
 mica_status mica__partial_hash(mica__partial *p, uint64_t max_bytes, mica_error *err)
 {
     uint64_t end = mica__partial_contiguous(p);
     if (end - p->hashed > max_bytes) end = p->hashed + max_bytes;
     if (end == p->hashed) return MICA_OK;
+    if (p->view.n >= end) return hash_view(p, end, err);
     char *block = mica__alloc(HASH_BLOCK, 1);
     if (!block) return mica__fail_memory(err, HASH_BLOCK, "a hash");
     mica_status status = MICA_OK;

@@ -9,6 +9,7 @@
 #ifndef MICA_HUB_PARTIAL_H
 #define MICA_HUB_PARTIAL_H
 
+#include "base/file.h"
 #include "store.h"
 #include <stdatomic.h>
 
@@ -19,7 +20,8 @@ typedef struct mica__partial {
     _Atomic uint64_t *done; /* [n_chunks] bytes there, from the chunk's beginning */
     char *path, *map_path;
     int fd, map_fd, lock_fd;
-    void *digest; /* EVP_MD_CTX */
+    void *digest;       /* EVP_MD_CTX */
+    mica__mapping view; /* for hashing without copying; empty if it could not be had */
     uint64_t hashed;
     bool right;   /* all was hashed and is what it should be */
     bool resumed; /* bytes of an earlier run are in it */
