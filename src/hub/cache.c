@@ -106,7 +106,7 @@ static mica_status visit_file(void *context, const char *folder, const char *nam
         target[n] = 0;
         const char *slash = strrchr(target, '/');
         if (slash && slash - target >= 5 && strncmp(slash - 5, "blobs", 5) == 0)
-            f.blob = mica__arena_strndup(w->s->arena, slash + 1, strlen(slash + 1));
+            if (!(f.blob = mica__arena_strndup(w->s->arena, slash + 1, strlen(slash + 1)))) return no_memory(w->s);
     }
     return chain_add(w->files, w->s->arena, &f, sizeof f) ? MICA_OK : no_memory(w->s);
 }
@@ -136,11 +136,13 @@ static mica_status visit_ref(void *context, const char *folder, const char *name
         return each(w->s, full, visit_ref, &(refs_walk){w->s, ref.name, w->depth + 1, w->refs});
     }
     mica__buf text = {0};
-    const bool read = name[0] != '.' && mica__file_read(&text, full, 256, NULL) == MICA_OK;
+    const mica_status status = name[0] == '.' ? MICA_NOT_FOUND : mica__file_read(&text, full, 256, NULL);
+    const bool read = status == MICA_OK;
     while (text.n && strchr(" \r\n", text.p[text.n - 1])) text.n--;
     const bool good = read && mica__hub_is_commit(mica__buf_str(&text));
     if (good) memcpy(ref.commit, text.p, 40);
     mica__buf_release(&text);
+    if (status == MICA_MEMORY) return no_memory(w->s);
     return !good || chain_add(w->refs, w->s->arena, &ref, sizeof ref) ? MICA_OK : no_memory(w->s);
 }
 
@@ -269,9 +271,9 @@ static mica_status visit_repository(void *context, const char *folder, const cha
         c += separator;
     }
     shown.id = id.p ? mica__arena_strndup(w->s->arena, id.p, id.n) : NULL;
-    const bool good = id.n && mica__utf8_valid(id.p, id.n);
+    const bool good = id.n && mica__utf8_valid(id.p, id.n), failed = id.failed;
     mica__buf_release(&id);
-    if (!shown.path || (good && !shown.id)) return no_memory(w->s);
+    if (failed || !shown.path || (good && !shown.id)) return no_memory(w->s);
     if (!good || !mica__path_is_dir(shown.path)) return MICA_OK;
     return chain_add(w->repositories, w->s->arena, &shown, sizeof shown) ? MICA_OK : no_memory(w->s);
 }
