@@ -65,7 +65,7 @@ static bool is_float(const mica__tensor_view *v)
     return is_plain(v, MICA_DTYPE_F32) || is_plain(v, MICA_DTYPE_F16) || is_plain(v, MICA_DTYPE_BF16);
 }
 
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 static mica__str config_text(const finder *f, const char *field)
 {
@@ -398,6 +398,7 @@ static mica_status find_fp4(finder *f, set *s, const mica__tensor_view *scales, 
     const int64_t n_scales = scales ? elements(scales) : 0;
     if (!n_scales || (!e4m3 && !is_type(scales, "F8_E8M0") && !is_plain(scales, MICA_DTYPE_U8)) || codes->ndim < 2)
         return fail_part(scales ? scales : codes, "scales of 8 bits", err);
+    if (scales->ndim < 1) return fail_part(scales, "one for each group", err);
     const int64_t n_columns = codes->ndim == 2 ? codes->shape[1] * 2 : scales->shape[scales->ndim - 1] * 32;
     if (n_columns < 1 || elements(codes) * 2 % n_columns) return fail_part(codes, "pairs of codes", err);
     p->packing = MICA__PACKING_FP4;
@@ -434,21 +435,18 @@ static mica_status find_fp4(finder *f, set *s, const mica__tensor_view *scales, 
 
 /* ---- bitsandbytes, 4 bits --------------------------------------------------------------------------------------------------------- */
 
-static const float *table(finder *f, set *s, const char *suffix, int64_t n, mica_error *err)
+/* A copy: the file's numbers have any alignment. */
+static mica_status take_table(finder *f, set *s, const char *suffix, int64_t n, const float **out, mica_error *err)
 {
     const mica__tensor_view *v = part(f, s->base, suffix);
-    if (!v || !is_plain(v, MICA_DTYPE_F32) || elements(v) != n) {
-        fail_part(v ? v : s->first, "a table of float32 beside it", err);
-        return NULL;
-    }
-    float *out = mica__arena_alloc(&f->c->names, (size_t)n, sizeof *out);
-    if (!out) {
-        mica__fail_memory(err, (size_t)n * sizeof *out, "a table");
-        return NULL;
-    }
-    memcpy(out, v->data, (size_t)n * sizeof *out);
+    if (!is_plain(v, MICA_DTYPE_F32) || elements(v) != n)
+        return fail_part(v ? v : s->first, "a table of float32 beside it", err);
+    float *copy = mica__arena_alloc(&f->c->names, (size_t)n, sizeof *copy);
+    if (!copy) return mica__fail_memory(err, (size_t)n * sizeof *copy, "a table");
+    memcpy(copy, v->data, (size_t)n * sizeof *copy);
+    *out = copy;
     add_part(s, v);
-    return out;
+    return MICA_OK;
 }
 
 /* The JSON that stands in a tensor of bytes. */
@@ -494,13 +492,13 @@ static mica_status find_bnb4(finder *f, set *s, mica_error *err)
         return fail_part(s->first, "two codes in a byte", err);
     const int64_t n_blocks = divide_up(p->n_rows * p->n_columns, p->block);
     if (!is_plain(absmax, nested ? MICA_DTYPE_U8 : MICA_DTYPE_F32) || elements(absmax) != n_blocks)
-        return fail_part(absmax, "one for each block", err);
+        return fail_part(absmax ? absmax : s->first, "one absmax for each block", err);
     p->absmax = absmax->data;
     add_part(s, state);
     add_part(s, absmax);
-    if (!(p->table = table(f, s, ".weight.quant_map", 16, err))) return MICA_DATA;
+    MICA_TRY(take_table(f, s, ".weight.quant_map", 16, &p->table, err));
     if (nested) {
-        if (!(p->nested_table = table(f, s, ".weight.nested_quant_map", 256, err))) return MICA_DATA;
+        MICA_TRY(take_table(f, s, ".weight.nested_quant_map", 256, &p->nested_table, err));
         if (p->nested_block < 1 || !is_plain(nested, MICA_DTYPE_F32) ||
             elements(nested) != divide_up(n_blocks, p->nested_block))
             return fail_part(nested, "float32, one for each block of blocks", err);
