@@ -182,7 +182,8 @@ static void bench_attention(mica__team *team, mica_dtype dtype, int64_t t, int64
     instr.attrs.cache = cache.options;
     if (mica__backend_cpu.prepare_instr(&instr, false, NULL) != MICA_OK) return;
     size_t scratch = instr.scratch_bytes + (size_t)mica__team_size(team) * instr.member_scratch_bytes + 64;
-    work w = {&instr, {.n_past = past, .caches = caches, .scratch = pages(scratch)}, team};
+    const mica_sequence sequence = {.caches = caches, .rows = t, .n_past = past};
+    work w = {&instr, {.rows = t, .sequences = &sequence, .n_sequences = 1, .scratch = pages(scratch)}, team};
     double seconds[REPEATS];
     for (int i = -1; i < REPEATS; i++) {
         double start = now();
