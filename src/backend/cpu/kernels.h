@@ -26,11 +26,16 @@
 #define MICA__X86 0
 #endif
 
-/* Before a loop with a small constant bound over an array of vectors, which shall live in registers. */
-#if defined(__clang__)
-#define MICA__UNROLL _Pragma("unroll")
-#else
+/* Before a loop with a small constant bound over an array of vectors, which shall live in registers. Sanitizers keep the arrays in
+ * memory anyway, and take minutes over unrolled loops. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MICA__UNROLL
+#elif !defined(__clang__)
 #define MICA__UNROLL _Pragma("GCC unroll 8")
+#elif __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MICA__UNROLL _Pragma("nounroll")
+#else
+#define MICA__UNROLL _Pragma("unroll")
 #endif
 
 typedef bool (*mica__chooser)(mica__instr *instr, bool plain);

@@ -206,7 +206,8 @@ typedef struct factors {
 } factors;
 
 /* Groups [first, first + BLOCK), rows [c, c + 16); what lies past the last row repeats it. */
-AVX512 static void read_factors(int bits, factors *f, const matrix *w, int64_t c, int64_t first)
+AVX512 static __attribute__((noinline)) void read_factors(int bits, factors *f, const matrix *w, int64_t c,
+                                                          int64_t first)
 {
     const int64_t left = mica__min(w->groups - first, BLOCK);
     __m512i scales[LANES], biases[LANES];
@@ -298,7 +299,6 @@ INLINE void sixteen_rows(int bits, int size, int n, const matrix *w, int64_t c, 
     for (int64_t g = 0; g < w->groups; g += groups) {
         if (g % BLOCK == 0) read_factors(bits, &f, w, c, g);
         __m512i quads[X_ROWS][4], sums[4];
-        MICA__UNROLL
         for (int k = 0; k < 4; k++) {
             __m512i rows[X_ROWS][4];
             MICA__UNROLL
@@ -385,6 +385,17 @@ INLINE void fill_panel(int bits, panel *to, const matrix *w, int64_t c, int64_t 
     }
 }
 
+AVX512 static __attribute__((noinline)) void fill_panel_4(panel *to, const matrix *w, int64_t c, int64_t first,
+                                                          int64_t n)
+{
+    fill_panel(4, to, w, c, first, n);
+}
+AVX512 static __attribute__((noinline)) void fill_panel_8(panel *to, const matrix *w, int64_t c, int64_t first,
+                                                          int64_t n)
+{
+    fill_panel(8, to, w, c, first, n);
+}
+
 /* One group of 32 rows of w with T rows of x: its pairs are runs of `lanes` in each vector of each of its units. */
 INLINE void tile_group(int bits, int size, int T, const panel *w, const int16_t *x, int64_t stride, int64_t g,
                        __m512i sums[TILE][2])
@@ -455,12 +466,11 @@ INLINE void many_rows(int bits, int size, const mica__instr *instr, const layout
         for (int64_t g = 0; g < w.groups; g += step) {
             const int64_t n = mica__min(w.groups - g, step);
             for (int h = 0; h < 2 && g % BLOCK == 0; h++) read_factors(bits, &p.factors[h], &w, c + h * LANES, g);
-            fill_panel(bits, &p, &w, c, g * size / unit, (n * size + unit - 1) / unit);
+            (bits == 4 ? fill_panel_4 : fill_panel_8)(&p, &w, c, g * size / unit, (n * size + unit - 1) / unit);
             int64_t r = 0;
             for (; r + 8 <= rows; r += 8) tile(bits, size, 8, &p, l, x, r, g, n, out, w.rows, count);
             for (; r + 4 <= rows; r += 4) tile(bits, size, 4, &p, l, x, r, g, n, out, w.rows, count);
-            for (; r + 2 <= rows; r += 2) tile(bits, size, 2, &p, l, x, r, g, n, out, w.rows, count);
-            if (r < rows) tile(bits, size, 1, &p, l, x, r, g, n, out, w.rows, count);
+            for (; r < rows; r++) tile(bits, size, 1, &p, l, x, r, g, n, out, w.rows, count);
         }
     }
 }
