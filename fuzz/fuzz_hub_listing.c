@@ -12,7 +12,9 @@ static void check(const mica__listing *l)
 {
     for (size_t i = 0; i < l->n; i++) {
         const mica__hub_file *f = &l->files[i];
-        if (!mica__hub_path_is_safe(mica__str_from(f->path)) || strstr(f->path, "../")) abort();
+        if (!mica__hub_path_is_safe(mica__str_from(f->path)) || strncmp(f->path, "../", 3) == 0 ||
+            strstr(f->path, "/../"))
+            abort();
         if (!mica__hub_is_hash(mica__str_from(f->hash)) || strlen(f->git_hash) != 40) abort();
         if (mica__listing_find(l, f->path) != f) abort();
     }
