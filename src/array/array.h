@@ -47,7 +47,7 @@ struct mica_array {
     mica__attrs attrs;
     int bits, group_size; /* quantized: in = codes, scales, biases (if any) */
     mica_quant_mode mode;
-    mica_array **in;      /* [n_in]; views: in[0] is the root. Inside the same allocation. */
+    mica_array **in; /* [n_in]; views: in[0] is the root. Inside the same allocation. */
 
     const mica_graph *graph; /* only ever compared */
     mica_array *next_dead;   /* while being freed */
