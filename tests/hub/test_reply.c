@@ -47,7 +47,7 @@ static void test_hostile_lines(void **state)
                                         "ETag: \"" SHA1 "",
                                         "ETag: \"" SHA1 "x\"",
                                         "X-Repo-Commit: ../x",
-                                        "X-Repo-Commit: " SHA256,
+                                        ("X-Repo-Commit: " SHA256),
                                         "X-Linked-Etag: x",
                                         "Content-Length: -1",
                                         "Content-Length: 99999999999999999999",
