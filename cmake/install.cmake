@@ -24,8 +24,6 @@ foreach(dir LIBDIR INCLUDEDIR) # relative to the prefix, so that a moved install
     set(MICA_PC_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
   endif()
 endforeach()
-# Not Requires.private: --static would ask for the static libraries of everything that libcurl is made of, too.
-string(JOIN " " MICA_PC_SHARED_LIBS ${CURL_LDFLAGS} ${CRYPTO_LDFLAGS})
 file(RELATIVE_PATH MICA_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(cmake/mica.pc.in mica.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mica.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

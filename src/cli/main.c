@@ -54,9 +54,9 @@ static int help(void)
 int main(int argc, char **argv)
 {
 #ifdef __GLIBC__
-    /* Large blocks go back to the system when they are freed. (By itself the C library stops doing so once it has freed one, and
+    /* All but small blocks go back to the system when they are freed. (By itself the C library stops doing so once it has freed one, and
      * megabytes of a parsed tokenizer.json would stay beside the weights.) */
-    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+    mallopt(M_MMAP_THRESHOLD, 16 * 1024);
 #endif
     setlocale(LC_CTYPE, ""); /* for line editing; numbers keep their point */
     interrupt_install();

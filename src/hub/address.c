@@ -2,9 +2,9 @@
 #include "address.h"
 #include "base/memory.h"
 #include "base/str.h"
+#include "late.h"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <netinet/in.h>
 #include <strings.h>
 
@@ -23,6 +23,7 @@ static void parts_release(parts *p)
 static bool parts_of(parts *out, const char *url)
 {
     *out = (parts){0};
+    if (mica__late_load(NULL)) return false;
     CURLU *u = curl_url();
     const bool good = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
                       curl_url_get(u, CURLUPART_SCHEME, &out->scheme, 0) == CURLUE_OK &&
@@ -139,6 +140,7 @@ mica_status mica__url_follow(char **out, const char *from, const char *location,
 {
     *out = NULL;
     char *whole = NULL, a[300], b[300];
+    MICA_TRY(mica__late_load(err));
     CURLU *u = curl_url();
     const bool good = u && curl_url_set(u, CURLUPART_URL, from, 0) == CURLUE_OK &&
                       curl_url_set(u, CURLUPART_URL, location, CURLU_URLENCODE) == CURLUE_OK &&

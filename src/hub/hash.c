@@ -1,15 +1,16 @@
 /* hub/hash.c: OpenSSL's digests. */
 #include "hash.h"
 #include "base/memory.h"
+#include "late.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 void *mica__hash_create(bool git, uint64_t size)
 {
+    if (mica__late_load(NULL)) return NULL;
     EVP_MD_CTX *c = EVP_MD_CTX_new();
     bool good = c && EVP_DigestInit_ex(c, git ? EVP_sha1() : EVP_sha256(), NULL) == 1;
     if (good && git) {
@@ -34,12 +35,16 @@ void mica__hash_finish(void *hash, char out[65])
     EVP_MD_CTX_free(hash);
 }
 
-void mica__hash_free(void *hash) { EVP_MD_CTX_free(hash); }
+void mica__hash_free(void *hash)
+{
+    if (hash) EVP_MD_CTX_free(hash);
+}
 
 mica_status mica__hash_file(int fd, uint64_t size, const char *path, char git[65], char sha256[65],
                             bool (*report)(void *context, uint64_t n), void *context, mica_error *err)
 {
     enum { BLOCK = 256 * 1024 };
+    MICA_TRY(mica__late_load(err));
     mica_status status = MICA_OK;
     char *block = mica__alloc(BLOCK, 1);
     void *a = git ? mica__hash_create(true, size) : NULL, *b = sha256 ? mica__hash_create(false, size) : NULL;

@@ -1,9 +1,9 @@
 /* hub/http.c: requests through libcurl's easy interface, one handle for each thread, connections kept between requests. */
 #include "http.h"
+#include "late.h"
 #include "base/json.h"
 #include "base/memory.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <mica/version.h>
 #include <pthread.h>
@@ -39,12 +39,10 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static void start_curl(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
-
 mica_status mica__http_create(mica__http **out, const mica__net *net, mica_error *err)
 {
-    pthread_once(&once, start_curl);
+    *out = NULL;
+    MICA_TRY(mica__late_load(err));
     *out = mica__calloc(1, sizeof **out);
     if (!*out) return mica__fail_memory(err, sizeof **out, "a connection");
     (*out)->net = net;

@@ -1,9 +1,9 @@
 /* hub/reply.c: header lines, one at a time. */
 #include "reply.h"
+#include "late.h"
 #include "names.h"
 
 #include <ctype.h>
-#include <curl/curl.h>
 #include <strings.h>
 #include <time.h>
 
@@ -88,6 +88,7 @@ static void read_retry_after(mica__reply *r, mica__str s)
     if (whole_number(s, &n)) {
         r->retry_after = (double)n;
     } else if (keep(date, sizeof date, s)) {
+        if (mica__late_load(NULL)) return;
         const time_t when = curl_getdate(date, NULL), now = time(NULL);
         if (when > now) r->retry_after = (double)(when - now);
     }

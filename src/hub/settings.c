@@ -3,8 +3,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "late.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -152,11 +152,14 @@ static mica_status find_token(char **out, const char *given, bool writing, mica_
 static mica_status find_endpoint(char **out, const char *given, mica_error *err)
 {
     const char *text = given && given[0] ? given : variable("HF_ENDPOINT");
-    if (!text) text = "https://huggingface.co";
+    const bool usual = !text; /* needs no check, and so no libcurl */
+    if (usual) text = "https://huggingface.co";
     size_t n = strlen(text);
     while (n && text[n - 1] == '/') n--;
     *out = mica__strndup(text, n);
     if (!*out) return mica__fail_memory(err, n, "an address");
+    if (usual) return MICA_OK;
+    MICA_TRY(mica__late_load(err));
     CURLU *url = curl_url();
     char *part = NULL;
     bool good = url && curl_url_set(url, CURLUPART_URL, *out, 0) == CURLUE_OK;

@@ -307,7 +307,7 @@ static mica_status resolve(resolving *r, mica_error *err)
 {
     local_state state = {0};
     const bool is_commit = mica__hub_is_commit(mica__str_from(r->revision));
-    mica_error bad_ref;
+    mica_error bad_ref = {0};
     mica_status ref = MICA_OK;
     if (is_commit)
         memcpy(r->commit, r->revision, sizeof r->commit);
