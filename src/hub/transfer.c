@@ -154,7 +154,8 @@ mica_status mica__transfer_run(mica__transfer *t, mica_error *err)
         const mica_status status = try_once(t, avoid_range, &reply, &a, &again, err);
         if (status == MICA_OK) continue;
         if (!again) return status;
-        if (a.wrong && ++n_wrong == MAX_WRONG) return status;
+        if (a.wrong && (++n_wrong == MAX_WRONG || is_whole(t)))
+            return status; /* whole: what came after the end, in a piece of its own */
         if (mica__partial_done(t->partial) - before >= progress_bytes) n_failed = 0;
         if (++n_failed > MAX_ATTEMPTS) return status;
         avoid_range = t->alone && (reply.status == 416 || a.wrong);
