@@ -6,6 +6,7 @@
 #include "interrupt.h"
 #include "report.h"
 
+#include <locale.h>
 #include <errno.h>
 #include <histedit.h>
 #include <signal.h>
@@ -87,6 +88,7 @@ line_reader *line_reader_create(const char *history_path)
     line_reader *r = take_memory(1, sizeof *r);
     *r = (line_reader){0};
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) return r;
+    setlocale(LC_CTYPE, ""); /* the terminal's characters; numbers keep their point */
     if (!(r->edit = el_init("mica", stdin, stdout, stderr))) return r;
     el_set(r->edit, EL_CLIENTDATA, r);
     el_set(r->edit, EL_PROMPT, prompt);

@@ -5,7 +5,6 @@
 #include "report.h"
 #include "verbs.h"
 
-#include <locale.h>
 #include <mica/version.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -58,7 +57,6 @@ int main(int argc, char **argv)
      * megabytes of a parsed tokenizer.json would stay beside the weights.) */
     mallopt(M_MMAP_THRESHOLD, 16 * 1024);
 #endif
-    setlocale(LC_CTYPE, ""); /* for line editing; numbers keep their point */
     interrupt_install();
     const char *word = argc > 1 ? argv[1] : "";
     if (strcmp(word, "--version") == 0) {
