@@ -19,16 +19,6 @@ typedef struct request {
     bool json, dry_run, remove_bad;
 } request;
 
-static const char *size_text(char out[32], uint64_t n)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-    double value = (double)n;
-    int unit = 0;
-    while (value >= 1000 && unit < 4) value /= 1000, unit++;
-    snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-    return out;
-}
-
 static const char *day_text(char out[32], double seconds)
 {
     const time_t t = (time_t)seconds;
@@ -54,20 +44,20 @@ static void print_table(const mica_hub_cache *cache)
     }
     for (size_t i = 0; i < cache->n_repositories; i++) {
         const mica_hub_repository *r = &cache->repositories[i];
-        out_printf("%-*s  %10s  %4" PRIu64 " files  %s", (int)width, r->id, size_text(a, r->bytes), r->n_files,
+        out_printf("%-*s  %10s  %4" PRIu64 " files  %s", (int)width, r->id, bytes_text(a, "B", r->bytes), r->n_files,
                    day_text(b, r->modified));
         if (strcmp(r->kind, "model") != 0) out_printf("  %s", r->kind);
-        if (r->partial_bytes) out_printf("  and %s of interrupted downloads", size_text(a, r->partial_bytes));
+        if (r->partial_bytes) out_printf("  and %s of interrupted downloads", bytes_text(a, "B", r->partial_bytes));
         out_printf("\n");
         for (size_t k = 0; k < r->n_revisions; k++) {
             const mica_hub_revision *v = &r->revisions[k];
             out_printf("  %.12s%*s  %10s  %4" PRIu64 " files  ", v->commit, (int)width - 14 > 0 ? (int)width - 14 : 0,
-                       "", size_text(a, v->bytes), v->n_files);
+                       "", bytes_text(a, "B", v->bytes), v->n_files);
             print_refs(v, ", ");
             out_printf("\n");
         }
     }
-    out_printf("%zu repositories, %s in %s\n", cache->n_repositories, size_text(a, cache->bytes), cache->path);
+    out_printf("%zu repositories, %s in %s\n", cache->n_repositories, bytes_text(a, "B", cache->bytes), cache->path);
 }
 
 static void print_revision_json(const mica_hub_revision *v)
@@ -129,7 +119,7 @@ static int print_removed(const request *q, const mica_hub_removed *r)
     else
         out_printf("%s %" PRIu64 " repositories, %" PRIu64 " revisions, %" PRIu64 " files: %s\n",
                    q->dry_run ? "would remove" : "removed", r->n_repositories, r->n_revisions, r->n_files,
-                   size_text(size, r->bytes));
+                   bytes_text(size, "B", r->bytes));
     return out_finish();
 }
 
@@ -176,7 +166,7 @@ static int run_verify(const request *q)
         out_printf("{\"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"faults\": %" PRIu64 "}\n", v.n_files, v.bytes,
                    v.n_faults);
     else
-        out_printf("%" PRIu64 " files, %s: %s\n", v.n_files, size_text(size, v.bytes),
+        out_printf("%" PRIu64 " files, %s: %s\n", v.n_files, bytes_text(size, "B", v.bytes),
                    v.n_faults ? "not all are right" : "all are what their hashes say");
     const int code = out_finish();
     if (code || v.n_faults == 0) return code;

@@ -9,17 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* "124.3 MB" */
-static const char *bytes_text(char out[32], uint64_t n)
-{
-    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
-    double value = (double)n;
-    int unit = 0;
-    while (value >= 1000 && unit < 4) value /= 1000, unit++;
-    snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-    return out;
-}
-
 static const char *count_text(char out[32], uint64_t n)
 {
     if (n >= 1000000000)
@@ -58,17 +47,18 @@ static void print_table(const char *path, const mica_model_info *i)
         i->architecture[0] ? ")" : "");
     row("format", "%s", i->format);
     row("parameters", "%s%s", count_text(a, i->n_parameters), i->tied ? ", input and output embeddings tied" : "");
-    row("weights", "%s, %s in files, %s in memory", i->weights, bytes_text(a, i->file_bytes),
-        bytes_text(b, i->weight_bytes));
-    row("read per token", "%s", bytes_text(a, i->read_bytes));
+    row("weights", "%s, %s in files, %s in memory", i->weights, bytes_text(a, "bytes", i->file_bytes),
+        bytes_text(b, "bytes", i->weight_bytes));
+    row("read per token", "%s", bytes_text(a, "bytes", i->read_bytes));
     row("layers", "%d of width %" PRId64 ", inner width %" PRId64, i->n_layers, i->hidden_size, i->intermediate_size);
     row("heads", "%d for queries, %d for keys and values, of %d", i->n_heads, i->n_kv_heads, i->head_dim);
     row("vocabulary", "%" PRId64, i->vocab_size);
     row("context", "%" PRId64 " tokens", i->context);
-    row("cache", "%s per token, %s for the whole context", bytes_text(a, i->cache_bytes_per_token),
-        bytes_text(b, cache));
-    row("memory needed", "%s and the cache (%s for 4096 tokens)", bytes_text(a, i->weight_bytes),
-        bytes_text(c, i->cache_bytes_per_token * (uint64_t)(i->context > 0 && i->context < 4096 ? i->context : 4096)));
+    row("cache", "%s per token, %s for the whole context", bytes_text(a, "bytes", i->cache_bytes_per_token),
+        bytes_text(b, "bytes", cache));
+    row("memory needed", "%s and the cache (%s for 4096 tokens)", bytes_text(a, "bytes", i->weight_bytes),
+        bytes_text(c, "bytes",
+                   i->cache_bytes_per_token * (uint64_t)(i->context > 0 && i->context < 4096 ? i->context : 4096)));
     row("tokenizer", "%s", i->has_tokenizer ? "yes" : "no");
     row("chat template", "%s", i->has_chat_template ? "yes" : "no");
     if (missing_text(i)[0]) row("missing", "%s", missing_text(i));

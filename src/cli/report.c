@@ -101,4 +101,14 @@ void *grow_memory(void *block, size_t n, size_t size)
     return or_die(realloc(block, bytes ? bytes : 1));
 }
 
+const char *bytes_text(char out[32], const char *unit, uint64_t n)
+{
+    const char *const units[] = {unit, "kB", "MB", "GB", "TB"};
+    double value = (double)n;
+    int u = 0;
+    while (value >= 1000 && u < 4) value /= 1000, u++;
+    snprintf(out, 32, u ? "%.1f %s" : "%.0f %s", value, units[u]);
+    return out;
+}
+
 void *take_memory(size_t n, size_t size) { return grow_memory(NULL, n, size); }

@@ -4,6 +4,7 @@
 #ifndef MICA_CLI_REPORT_H
 #define MICA_CLI_REPORT_H
 
+#include <stdint.h>
 #include <mica/error.h>
 #include <sysexits.h>
 
@@ -23,6 +24,9 @@ typedef struct quoted {
 } quoted;
 const char *quote(quoted *out, const char *bytes, size_t n);
 #define QUOTED(z) quote(&(quoted){{0}}, (z), __builtin_strlen(z))
+
+/* "124.3 MB"; below a thousand "12" and `unit`. Returns out. */
+const char *bytes_text(char out[32], const char *unit, uint64_t n);
 
 /* malloc and realloc that end the program (71) when there is no memory. */
 void *take_memory(size_t n, size_t size);

@@ -156,6 +156,17 @@ static mica_status take_scales_by_group(finder *f, set *s, const mica__tensor_vi
     return MICA_OK;
 }
 
+/* The group of each column, if it is not its place that says it (act-order). index NULL: none */
+static mica_status take_index(set *s, const mica__tensor_view *index, mica_error *err)
+{
+    if (!index) return MICA_OK;
+    if (!is_plain(index, MICA_DTYPE_I32) || elements(index) != s->packed.n_columns)
+        return fail_part(index, "int32 [columns]", err);
+    s->packed.index = index->data;
+    add_part(s, index);
+    return MICA_OK;
+}
+
 static mica_status find_gptq(finder *f, set *s, mica_error *err)
 {
     mica__packed *p = &s->packed;
@@ -182,12 +193,7 @@ static mica_status find_gptq(finder *f, set *s, mica_error *err)
         p->zero_add = !mica__str_is(format, "gptq_v2");
         add_part(s, zeros);
     }
-    if (index) {
-        if (!is_plain(index, MICA_DTYPE_I32) || elements(index) != p->n_columns)
-            return fail_part(index, "int32 [columns]", err);
-        p->index = index->data;
-        add_part(s, index);
-    }
+    MICA_TRY(take_index(s, index, err));
     s->type_name = "GPTQ";
     return add_set(f, s, ".weight", err);
 }
@@ -274,12 +280,7 @@ static mica_status find_rows(finder *f, set *s, mica_error *err)
         p->zeros = zeros->data;
         add_part(s, zeros);
     }
-    if (index) {
-        if (!is_plain(index, MICA_DTYPE_I32) || elements(index) != p->n_columns)
-            return fail_part(index, "int32 [columns]", err);
-        p->index = index->data;
-        add_part(s, index);
-    }
+    MICA_TRY(take_index(s, index, err));
     s->type_name = "compressed-tensors";
     return add_set(f, s, ".weight", err);
 }

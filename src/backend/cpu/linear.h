@@ -15,6 +15,25 @@ bool mica__linear_neon(mica__instr *instr);         /* float arithmetic; float o
 bool mica__linear_int16_neon(
     mica__instr *instr); /* activations rounded to 16 bits; affine weights of 4 and 8 bits; needs dotprod */
 
+/* The weights that kernels with 16-bit activations take: affine groups of 4 or 8 bits. */
+static inline bool mica__takes_int16(const mica__tensor *w)
+{
+    return w->quantized && (w->affine.bits == 4 || w->affine.bits == 8);
+}
+
+/* Phase 0 rounds the rows of x to row_bytes of scratch memory each; phase 1 is the kernel for the width (4, 8) and the group (32, 64, 128). */
+static inline bool mica__set_int16(mica__instr *instr, mica__kernel round, const mica__kernel kernels[2][3],
+                                   int64_t row_bytes)
+{
+    const mica__affine *a = &instr->in[1].affine;
+    instr->phase[0] = round;
+    instr->phase[1] = kernels[a->bits / 8][a->group_size / 64];
+    instr->n_phases = 2;
+    instr->first_phase_key = (uint64_t)a->group_size << 1 | (a->bits == 4); /* what `round` looks at */
+    instr->scratch_bytes = (size_t)instr->in[0].shape[0] * (size_t)row_bytes;
+    return true;
+}
+
 /* What is added to output `row`: 0 if the instruction has no bias. */
 static inline float mica__linear_bias(const mica__instr *instr, int64_t row)
 {

@@ -214,15 +214,8 @@ bool mica__linear_int16_neon(mica__instr *instr)
 {
     static const mica__kernel kernels[2][3] = {{linear_4_32, linear_4_64, linear_4_128},
                                                {linear_8_32, linear_8_64, linear_8_128}};
-    const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
-    if (!w->quantized || (w->affine.bits != 4 && w->affine.bits != 8)) return false;
-    const layout l = layout_of(w);
-    instr->phase[0] = round_x;
-    instr->phase[1] = kernels[w->affine.bits / 8][w->affine.group_size / 64];
-    instr->n_phases = 2;
-    instr->first_phase_key = (uint64_t)w->affine.group_size << 1 | (w->affine.bits == 4); /* what round_x looks at */
-    instr->scratch_bytes = (size_t)x->shape[0] * (size_t)l.bytes;
-    return true;
+    const mica__tensor *w = &instr->in[1];
+    return mica__takes_int16(w) && mica__set_int16(instr, round_x, kernels, layout_of(w).bytes);
 }
 
 #else
