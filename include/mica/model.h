@@ -22,7 +22,7 @@ typedef struct mica_model mica_model;
 typedef enum mica_precision {
     MICA_PRECISION_FAST,  /* quantized weights meet activations rounded to 16-bit integers; 16-bit key-value cache */
     MICA_PRECISION_EXACT, /* float32 arithmetic and cache throughout */
-    MICA_PRECISION_INT8, /* as FAST with activations rounded to 8-bit integers: fastest on prompts, seen in the logits */
+    MICA_PRECISION_INT8,  /* as FAST with activations rounded to 8-bit integers: seen in the logits */
 } mica_precision;
 
 /* Zero means the default. */
