@@ -44,8 +44,9 @@ static double log_sum_exp(const float *x, int64_t n, int64_t *top)
     for (int64_t i = 1; i < n; i++)
         if (x[i] > x[*top]) *top = i;
     const double most = x[*top];
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - most);
+    double sum = 1; /* of the largest itself */
+    for (int64_t i = 0; i < n; i++)
+        if (i != *top) sum += exp((double)x[i] - most);
     return most + log(sum);
 }
 
