@@ -1,9 +1,9 @@
 /* bench/bench_kernels.c: speed of the kernels by themselves: GB/s of weights or cache read, and billions of multiply-adds per second.
  *
- *     bench_kernels [THREADS [NAME]]
+ *     bench_kernels [THREADS [NAME [M]]]
  *
- * Weights are larger than the caches and every repetition reads other ones. The read bandwidth of the same threads comes first, as the
- * yardstick, measured as `mica bench` does. Prints CSV: name, median and best of the repetitions. */
+ * Weights are larger than the caches and every repetition reads other ones. The yardsticks come first: what the same threads read at
+ * most (the probe of `mica bench`), and a loop of multiply-adds in registers. Prints CSV: name, median and best of the repetitions. */
 #include "array/ops.h"
 #include "base/memory.h"
 #include "base/thread.h"
@@ -71,14 +71,42 @@ static void report(const char *name, const double *seconds, double bytes, double
     fflush(stdout);
 }
 
-/* ---- read bandwidth ---- */
+/* ---- limits ---- */
 
-static void bench_read(mica__team *team)
+/* Twelve chains of eight-lane multiply-adds in registers: what products with floats can reach at most. */
+#if defined(__x86_64__)
+#include <immintrin.h>
+enum { ROUNDS = 4000000, CHAINS = 12 };
+
+__attribute__((target("avx2,fma"))) static void multiply_add(void *context, int id, int n)
 {
-    const double best = measure_bandwidth(mica__team_size(team)) * 1e-9;
-    printf("read,%.1f,%.1f,0.0,0.0\n", best, best);
-    fflush(stdout);
+    (void)context, (void)id, (void)n;
+    __m256 sums[CHAINS], a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(1);
+#pragma GCC unroll 12
+    for (int c = 0; c < CHAINS; c++) sums[c] = b;
+    for (int i = 0; i < ROUNDS; i++) {
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) {
+            sums[c] = _mm256_fmadd_ps(sums[c], a, b);
+            __asm__ volatile("" : "+x"(sums[c]));
+        }
+    }
 }
+
+static void bench_peak(mica__team *team)
+{
+    double seconds[REPEATS];
+    if (strcmp(mica__backend_cpu.isa(), "plain") == 0) return;
+    for (int i = 0; i < REPEATS; i++) {
+        const double start = now();
+        mica__team_run(team, multiply_add, NULL);
+        seconds[i] = now() - start;
+    }
+    report("peak, 8-lane FMA", seconds, 0, (double)ROUNDS * CHAINS * 8 * mica__team_size(team));
+}
+#else
+static void bench_peak(mica__team *team) { (void)team; }
+#endif
 
 /* ---- linear ---- */
 
@@ -196,7 +224,8 @@ int main(int argc, char **argv)
         {"affine-6-64", MICA_DTYPE_BF16, 6, 64, false, false},
         {"affine-3-64", MICA_DTYPE_BF16, 3, 64, false, false},
     };
-    static const int64_t rows[] = {1, 4, 8, 12, 128};
+    static const int64_t rows[] = {1, 2, 4, 8, 12, 16, 32, 128, 512};
+    const int n_rows = sizeof rows / sizeof *rows;
     mica__team *team = NULL;
     mica_error err;
     if (mica__team_create(&team, argc > 1 ? atoi(argv[1]) : 0, &err) != MICA_OK) {
@@ -205,11 +234,15 @@ int main(int argc, char **argv)
     }
     if (mica__team_size(team) == 1) clock_in_use = CLOCK_PROCESS_CPUTIME_ID;
     const char *only = argc > 2 ? argv[2] : "";
+    const int64_t only_rows = argc > 3 ? atoi(argv[3]) : 0;
     printf("# %s, %d threads\nname,median GB/s,best GB/s,median GMAC/s,best GMAC/s\n", mica__backend_cpu.isa(),
            mica__team_size(team));
-    bench_read(team);
+    const double bandwidth = measure_bandwidth(mica__team_size(team)) * 1e-9;
+    printf("read,%.1f,%.1f,0.0,0.0\n", bandwidth, bandwidth);
+    bench_peak(team);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        for (int m = 0; m < 5 && strstr(kinds[i].name, only); m++) bench_linear(team, &kinds[i], rows[m], 8192, 2048);
+        for (int m = 0; m < n_rows && strstr(kinds[i].name, only); m++)
+            if (only_rows ? rows[m] == only_rows : rows[m] <= 128) bench_linear(team, &kinds[i], rows[m], 8192, 2048);
     for (int t = 1; t <= 128 && strstr("attention", only); t *= 128)
         for (int64_t past = 512; past <= 8192; past *= 16) {
             bench_attention(team, MICA_DTYPE_F16, t, past);

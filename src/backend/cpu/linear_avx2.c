@@ -1,10 +1,10 @@
-/* backend/cpu/linear_avx2.c: x [M, K] times the transpose of w [N, K] in float arithmetic.
+/* backend/cpu/linear_avx2.c: x [M, K] times the transpose of w [N, K] with affine weights, in float arithmetic.
  *
  * Every output is one chain of eight-lane fused multiply-adds over k, ascending, and one fixed sum of the lanes, in every path
  * below, so a row of x gives the same bits alone and among others:
  *
- *     M <= 4   (16 for floats; never for 2, 3, 5 or 6 bits) w is converted on the way from memory into the chains of a few of its rows at once; memory sets the pace
- *     else     a panel of PANEL rows by DEPTH elements of w is converted once and used for BLOCK rows of x in tiles of 4 x 3
+ *     M <= 4   (never for 2, 3, 5 or 6 bits) w is expanded on the way from memory into the chains of a few of its rows at once
+ *     else     a panel of PANEL rows by DEPTH elements of w is expanded once and used for BLOCK rows of x in tiles of 4 x 3
  *              chains; between two depths a chain's lanes wait in scratch memory
  *
  * Four-bit codes are expanded 64 at a time without shifting each nibble into place: nibble j of the 32-bit word i, left where it is,
@@ -20,28 +20,22 @@
 enum { PANEL = 12, DEPTH = 512, BLOCK = 64, TILE_M = 4, TILE_N = 3, SPAN = 64 };
 
 /* How rows of w are stored; the branches on it are resolved when the loops are instantiated. */
-typedef enum form { F32, F16, BF16, AFFINE2, AFFINE3, AFFINE4, AFFINE5, AFFINE6, AFFINE8, N_FORMS } form;
-
-MICA__INLINE mica_dtype dtype_of(form f)
-{
-    return f == F32 ? MICA_DTYPE_F32 : f == F16 ? MICA_DTYPE_F16 : MICA_DTYPE_BF16;
-}
+typedef enum form { AFFINE2, AFFINE3, AFFINE4, AFFINE5, AFFINE6, AFFINE8, N_FORMS } form;
 
 MICA__INLINE int bits_of(form f)
 {
     return f == AFFINE2 ? 2 : f == AFFINE3 ? 3 : f == AFFINE4 ? 4 : f == AFFINE5 ? 5 : f == AFFINE6 ? 6 : 8;
 }
 
-/* A row of w: data, and for affine ones the numbers of its first scale and bias. */
+/* A row of w: its codes, first scale and first bias. */
 typedef struct source {
     const uint8_t *data, *scales, *biases;
     mica_dtype scale_dtype;
     int group_shift; /* log2 of the group size */
 } source;
 
-MICA__INLINE source source_of(form f, const mica__tensor *w, int64_t row)
+MICA__INLINE source source_of(const mica__tensor *w, int64_t row)
 {
-    if (f <= BF16) return (source){.data = (const uint8_t *)w->data + row * w->strides[0] * (f == F32 ? 4 : 2)};
     const mica__affine *a = &w->affine;
     const int shift = __builtin_ctz((unsigned)a->group_size);
     int64_t first = row * (w->shape[1] >> shift) * (a->scale_dtype == MICA_DTYPE_F32 ? 4 : 2);
@@ -145,76 +139,50 @@ MICA__INLINE void direct(form f, int R, int C, const float *x, int64_t x_stride,
     __m256 sum[4][4];
     source s[4];
     MICA__UNROLL
-    for (int c = 0; c < C; c++) s[c] = source_of(f, w, row + c);
+    for (int c = 0; c < C; c++) s[c] = source_of(w, row + c);
     MICA__UNROLL
     for (int r = 0; r < R; r++) MICA__UNROLL
     for (int c = 0; c < C; c++) sum[r][c] = _mm256_setzero_ps();
     int64_t k = 0;
-    if (f <= BF16) {
-        const mica_dtype dtype = dtype_of(f);
-        const int size = f == F32 ? 4 : 2;
-        for (; k + 8 <= k_size; k += 8) {
-            __m256 v[4];
+    const size_t span_bytes = (size_t)(SPAN / 8 * bits_of(f)), row_bytes = (size_t)k_size * (size_t)bits_of(f) / 8;
+    size_t at = 0;
+    for (; k + SPAN <= k_size; k += SPAN, at += span_bytes) {
+        const int pair =
+            R == 1 && C > 1 ? 2 : 1; /* columns whose chains are interleaved: one chain alone waits for itself */
+        MICA__UNROLL
+        for (int c = 0; c < C; c += pair) {
+            __asm__ volatile(
+                "" ::
+                    : "memory"); /* keeps compilers from loading x for all columns first, and spilling it */
+            factors scale[2];
+            __m256i v[2];
             MICA__UNROLL
-            for (int c = 0; c < C; c++) v[c] = mica__load8(s[c].data + k * size, dtype);
-            MICA__UNROLL
-            for (int r = 0; r < R; r++) {
-                __m256 xr = _mm256_loadu_ps(x + r * x_stride + k);
-                MICA__UNROLL
-                for (int c = 0; c < C; c++) sum[r][c] = _mm256_fmadd_ps(xr, v[c], sum[r][c]);
+            for (int i = 0; i < pair; i++) {
+                scale[i] = factors_at(f, &s[c + i], k, true);
+                v[i] = f == AFFINE4 ? load_span(s[c + i].data + at) : _mm256_setzero_si256();
             }
-        }
-        if (k < k_size) {
             MICA__UNROLL
-            for (int c = 0; c < C; c++) {
-                __m256 v = mica__load_some(s[c].data + k * size, dtype, k_size - k);
-                MICA__UNROLL
-                for (int r = 0; r < R; r++)
-                    sum[r][c] = _mm256_fmadd_ps(mica__load_some(x + r * x_stride + k, MICA_DTYPE_F32, k_size - k), v,
-                                                sum[r][c]);
-            }
-        }
-    } else {
-        const size_t span_bytes = (size_t)(SPAN / 8 * bits_of(f)), row_bytes = (size_t)k_size * (size_t)bits_of(f) / 8;
-        size_t at = 0;
-        for (; k + SPAN <= k_size; k += SPAN, at += span_bytes) {
-            const int pair =
-                R == 1 && C > 1 ? 2 : 1; /* columns whose chains are interleaved: one chain alone waits for itself */
-            MICA__UNROLL
-            for (int c = 0; c < C; c += pair) {
-                __asm__ volatile(
-                    "" ::
-                        : "memory"); /* keeps compilers from loading x for all columns first, and spilling it */
-                factors scale[2];
-                __m256i v[2];
+            for (int j = 0; j < 8; j++) {
                 MICA__UNROLL
                 for (int i = 0; i < pair; i++) {
-                    scale[i] = factors_at(f, &s[c + i], k, true);
-                    v[i] = f == AFFINE4 ? load_span(s[c + i].data + at) : _mm256_setzero_si256();
-                }
-                MICA__UNROLL
-                for (int j = 0; j < 8; j++) {
+                    __m256 e = expand(f, s[c + i].data + at, row_bytes - at, v[i], j, &scale[i]);
                     MICA__UNROLL
-                    for (int i = 0; i < pair; i++) {
-                        __m256 e = expand(f, s[c + i].data + at, row_bytes - at, v[i], j, &scale[i]);
-                        MICA__UNROLL
-                        for (int r = 0; r < R; r++)
-                            sum[r][c + i] =
-                                _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + k + 8 * j), e, sum[r][c + i]);
-                    }
+                    for (int r = 0; r < R; r++)
+                        sum[r][c + i] =
+                            _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + k + 8 * j), e, sum[r][c + i]);
                 }
             }
         }
-        if (k < k_size) {
-            MICA__UNROLL
-            for (int c = 0; c < C; c++) {
-                factors scale = factors_at(f, &s[c], k, false);
-                for (int j = 0; j < 4; j++) {
-                    __m256 e = expand_half(f, s[c].data + at, row_bytes - at, j, &scale);
-                    MICA__UNROLL
-                    for (int r = 0; r < R; r++)
-                        sum[r][c] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + k + 8 * j), e, sum[r][c]);
-                }
+    }
+    if (k < k_size) {
+        MICA__UNROLL
+        for (int c = 0; c < C; c++) {
+            factors scale = factors_at(f, &s[c], k, false);
+            for (int j = 0; j < 4; j++) {
+                __m256 e = expand_half(f, s[c].data + at, row_bytes - at, j, &scale);
+                MICA__UNROLL
+                for (int r = 0; r < R; r++)
+                    sum[r][c] = _mm256_fmadd_ps(_mm256_loadu_ps(x + r * x_stride + k + 8 * j), e, sum[r][c]);
             }
         }
     }
@@ -230,16 +198,8 @@ MICA__INLINE void fill_panel(form f, float *panel, const mica__tensor *w, int64_
                              int64_t n)
 {
     for (int64_t c = 0; c < rows; c++) {
-        source s = source_of(f, w, row + c);
+        source s = source_of(w, row + c);
         float *to = panel + c * DEPTH;
-        if (f <= BF16) {
-            const mica_dtype dtype = dtype_of(f);
-            const int size = f == F32 ? 4 : 2;
-            int64_t i = 0;
-            for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, mica__load8(s.data + (k + i) * size, dtype));
-            if (i < n) _mm256_storeu_ps(to + i, mica__load_some(s.data + (k + i) * size, dtype, n - i));
-            continue;
-        }
         const size_t span_bytes = (size_t)(SPAN / 8 * bits_of(f)), row_bytes = mica__row_bytes(w);
         size_t at = (size_t)k / 8 * (size_t)bits_of(f);
         int64_t i = 0;
@@ -348,17 +308,10 @@ static void load_bias(const job *j, int64_t row, int64_t n, float *bias)
                    j->n);                                                                                              \
     } while (0)
 
-/* Four columns keep enough of w's rows on the way from memory; expanding affine codes is slower than that, so two do. */
 MICA__INLINE void few_rows(form f, const job *j, int64_t row, int64_t end)
 {
     float bias[4];
-    if (f <= BF16 && j->rows >= 4) {
-        for (; row + 3 <= end; row += 3) DIRECT(3); /* 12 chains, which the registers hold */
-    } else if (f <= BF16) {
-        for (; row + 4 <= end; row += 4) DIRECT(4);
-    } else {
-        for (; row + 2 <= end; row += 2) DIRECT(2);
-    }
+    for (; row + 2 <= end; row += 2) DIRECT(2);
     for (; row < end; row++) DIRECT(1);
 }
 
@@ -405,8 +358,7 @@ MICA__INLINE void linear(form f, const mica__instr *instr, const mica__run *run,
     int64_t begin, end;
     mica__share(j.n, PANEL, id, n, &begin, &end);
     /* Odd widths are rare: they do not get an instance of the direct loops. */
-    bool direct_form = f <= BF16 || f == AFFINE4 || f == AFFINE8;
-    if (direct_form && j.rows <= (f <= BF16 ? 16 : 4)) {
+    if ((f == AFFINE4 || f == AFFINE8) && j.rows <= 4) {
         few_rows(f, &j, begin, end);
     } else {
         many_rows(f, &j, begin, end, (float *)(void *)mica__member_scratch(instr, run, id));
@@ -418,9 +370,6 @@ MICA__INLINE void linear(form f, const mica__instr *instr, const mica__run *run,
     {                                                                                                                  \
         linear(f, instr, run, id, n);                                                                                  \
     }
-DEFINE(F32, f32)
-DEFINE(F16, f16)
-DEFINE(BF16, bf16)
 DEFINE(AFFINE2, affine2)
 DEFINE(AFFINE3, affine3)
 DEFINE(AFFINE4, affine4)
@@ -434,7 +383,7 @@ static void order_x(const mica__instr *instr, const mica__run *run, int id, int 
 {
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     int64_t rows = mica__rows(x, run), k = x->shape[1], spans = (k + SPAN - 1) / SPAN, begin, end;
-    bool transpose = w->quantized && w->affine.bits == 4;
+    bool transpose = w->affine.bits == 4;
     float *scratch = (float *)(void *)run->scratch;
     mica__share(rows * spans, 1, id, n, &begin, &end);
     for (int64_t item = begin; item < end; item++) {
@@ -451,11 +400,7 @@ static void order_x(const mica__instr *instr, const mica__run *run, int id, int 
 
 static form form_of(const mica__tensor *w)
 {
-    if (!w->quantized)
-        return w->dtype == MICA_DTYPE_F32    ? F32
-               : w->dtype == MICA_DTYPE_F16  ? F16
-               : w->dtype == MICA_DTYPE_BF16 ? BF16
-                                             : N_FORMS;
+    if (!w->quantized) return N_FORMS;
     static const form forms[9] = {[0] = N_FORMS, [1] = N_FORMS, [2] = AFFINE2, [3] = AFFINE3, [4] = AFFINE4,
                                   [5] = AFFINE5, [6] = AFFINE6, [7] = N_FORMS, [8] = AFFINE8};
     return forms[w->affine.bits];
@@ -463,12 +408,11 @@ static form form_of(const mica__tensor *w)
 
 bool mica__linear_avx2(mica__instr *instr)
 {
-    static const mica__kernel kernels[N_FORMS] = {linear_f32,     linear_f16,     linear_bf16,
-                                                  linear_affine2, linear_affine3, linear_affine4,
+    static const mica__kernel kernels[N_FORMS] = {linear_affine2, linear_affine3, linear_affine4,
                                                   linear_affine5, linear_affine6, linear_affine8};
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     form f = form_of(w);
-    if (f == N_FORMS || (!w->quantized && w->strides[1] != 1)) return false;
+    if (f == N_FORMS) return false;
     instr->member_scratch_bytes = member_bytes();
     if (f != AFFINE4 && x->dtype == MICA_DTYPE_F32 && x->strides[1] == 1) return mica__set_kernel(instr, kernels[f]);
     instr->scratch_bytes = mica__round64((size_t)x->shape[0] * (size_t)x->shape[1] * sizeof(float));
