@@ -2,13 +2,15 @@
  *
  * Workers, one for each connection, take work under one lock: a free chunk of a file whose server is known to give ranges, else the next file
  * that nobody has begun. Whoever begins a file takes its lock; if another process holds it, the file is tried again later and then is there.
- * The beginner asks for the first chunk, and its reply says whether others may join in. Files of several chunks are hashed by one more thread behind
- * the writers; small ones by their worker. */
+ * The beginner asks for the first chunk, and its reply says whether others may join in. Files of several chunks are hashed by one more
+ * thread behind the writers, and a third kind of thread has the disk take them meanwhile, so that neither is left to the end; small ones are
+ * hashed and written out by their worker. */
 #include "fetch.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "names.h"
 #include "transfer.h"
+#include "turns.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 
 enum { MAX_CONNECTIONS = 64, BUSY_LIMIT = 600 };
 #define MIB ((uint64_t)1 << 20)
+static const uint64_t flush_bytes = 32 * MIB; /* the disk is told after so much */
 
 typedef enum item_state {
     WAITING, /* nobody is at it; not before `retry` */
@@ -33,7 +36,10 @@ typedef struct item {
     const mica__hub_file *file;
     item_state state;
     bool open, restarted, told;
-    int n_active;          /* workers at it */
+    int n_active;     /* workers at it */
+    bool flushing;    /* the flusher is at it */
+    uint64_t flushed; /* of its bytes, then */
+    mica__turns turns;
     double retry, changed; /* when to try its lock; when the other process was last seen to do something */
     struct timespec seen;  /* the other process's file, then */
     mica__partial partial;
@@ -47,7 +53,8 @@ typedef struct fetch {
     mica__net net;
     item *items;
     size_t n, n_done;
-    uint64_t total, chunk_bytes;
+    uint64_t total;
+    int n_connections;
     pthread_mutex_t lock;
     pthread_cond_t changed, hash_more;
     atomic_bool cancel;
@@ -132,6 +139,8 @@ static void finish_and_note(fetch *f, item *i)
     } else if (again) {
         atomic_fetch_sub(&f->have, i->counted);
         i->counted = 0;
+        i->flushed = 0;
+        i->turns = (mica__turns){.size = i->partial.size};
         memset(i->taken, 0, i->partial.n_chunks);
         i->state = AGAIN;
         pthread_cond_broadcast(&f->changed);
@@ -166,6 +175,30 @@ static void arrived(void *context, size_t n, size_t n_new)
     if (i->partial.n_chunks > 1 && before / MIB != (before + n) / MIB) pthread_cond_signal(&f->hash_more);
 }
 
+/* Waits until the item's requests under way leave room for another one. */
+static uint64_t turn(void *context, uint64_t most)
+{
+    item *i = context;
+    fetch *f = i->fetch;
+    uint64_t n = 0;
+    pthread_mutex_lock(&f->lock);
+    while (!f->failed && !(n = mica__turns_take(&i->turns, most, f->n_connections))) wait_for(&f->changed, f, 0.05);
+    if (n) mica__partial_set_asked(&i->partial, i->partial.asked + n);
+    pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+static void turn_over(void *context, uint64_t asked, uint64_t received, bool none_sent)
+{
+    item *i = context;
+    fetch *f = i->fetch;
+    pthread_mutex_lock(&f->lock);
+    mica__turns_settle(&i->turns, asked, received, none_sent);
+    if (none_sent) mica__partial_set_asked(&i->partial, i->partial.asked - asked);
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
 static mica_status receive(fetch *f, item *i, size_t chunk, bool alone, mica__http *http, mica_error *err)
 {
     mica__buf resolve = {0};
@@ -180,6 +213,8 @@ static mica_status receive(fetch *f, item *i, size_t chunk, bool alone, mica__ht
                         .partial = &i->partial,
                         .chunk = chunk,
                         .alone = alone,
+                        .turn = turn,
+                        .over = turn_over,
                         .opened = opened,
                         .arrived = arrived,
                         .context = i};
@@ -240,6 +275,15 @@ static mica_status find(fetch *f, item *i, bool *there, mica_error *err)
     return *there ? mica__store_link(job->store, job->commit, i->file->path, i->file->hash, err) : MICA_OK;
 }
 
+/* Chunks small enough that all connections have something to do, large enough that requests do not matter. What is smaller than two of
+ * the smallest is fetched in one piece. */
+static uint64_t chunk_bytes_for(uint64_t size, int n_connections)
+{
+    const uint64_t even = size / ((uint64_t)n_connections * 4) / MIB * MIB;
+    if (size <= 2 * MIB) return size;
+    return even < MIB ? MIB : even > 64 * MIB ? 64 * MIB : even;
+}
+
 /* Opens the file: it is then open, DONE, or WAITING for another process. Its state is BEGUN, so that nobody else touches it. */
 static mica_status begin(fetch *f, item *i, mica_error *err)
 {
@@ -257,14 +301,17 @@ static mica_status begin(fetch *f, item *i, mica_error *err)
             pthread_mutex_unlock(&f->lock);
             return MICA_OK;
         }
-        MICA_TRY(mica__partial_open(&i->partial, f->job->store, i->file->hash, i->file->size, f->chunk_bytes, lock,
-                                    &busy, err));
+        MICA_TRY(mica__partial_open(&i->partial, f->job->store, i->file->hash, i->file->size,
+                                    chunk_bytes_for(i->file->size, f->n_connections), lock, &busy, err));
     }
     if (busy) return wait_for_other(f, i, err);
     if (f->job->force && !i->restarted) MICA_TRY(mica__partial_restart(&i->partial, err));
     i->taken = mica__calloc(i->partial.n_chunks, 1);
     if (!i->taken) return mica__fail_memory(err, i->partial.n_chunks, "a list of chunks");
     i->counted = mica__partial_done(&i->partial);
+    i->flushed = i->counted;
+    i->turns = (mica__turns){.size = i->partial.size,
+                             .lost = i->partial.asked > i->counted ? i->partial.asked - i->counted : 0};
     atomic_fetch_add(&f->have, i->counted);
     pthread_mutex_lock(&f->lock);
     i->open = true;
@@ -366,7 +413,7 @@ static item *pick_hash(fetch *f)
         item *i = &f->items[k];
         if (!i->open || (i->state != RANGES && i->state != STREAM) || i->partial.n_chunks == 1) continue;
         if (mica__partial_contiguous(&i->partial) > i->partial.hashed) return i;
-        if (i->partial.hashed == i->partial.size && i->n_active == 0 && is_complete(i)) return i;
+        if (i->partial.hashed == i->partial.size && i->n_active == 0 && !i->flushing && is_complete(i)) return i;
     }
     return NULL;
 }
@@ -392,6 +439,38 @@ static void *hasher(void *context)
         const mica_status status = mica__partial_hash(&i->partial, 8 * MIB, &err);
         pthread_mutex_lock(&f->lock);
         if (status != MICA_OK) stop(f, &err);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+/* With the lock held: a file of which the disk has yet to take much. */
+static item *pick_flush(fetch *f)
+{
+    for (size_t k = 0; k < f->n; k++) {
+        item *i = &f->items[k];
+        if (i->open && (i->state == RANGES || i->state == STREAM) && i->counted >= i->flushed + flush_bytes) return i;
+    }
+    return NULL;
+}
+
+static void *flusher(void *context)
+{
+    fetch *f = context;
+    pthread_mutex_lock(&f->lock);
+    while (!over(f)) {
+        item *i = pick_flush(f);
+        if (!i) {
+            wait_for(&f->changed, f, 0.05);
+            continue;
+        }
+        i->flushing = true;
+        i->flushed = i->counted;
+        pthread_mutex_unlock(&f->lock);
+        mica__partial_flush(&i->partial);
+        pthread_mutex_lock(&f->lock);
+        i->flushing = false;
+        pthread_cond_broadcast(&f->hash_more);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -427,21 +506,27 @@ static void watch(fetch *f)
     if (!f->failed && p->report) p->report(p->context, "download", f->total, f->total);
 }
 
-static mica_status run(fetch *f, int n_connections, mica_error *err)
+static mica_status run(fetch *f, mica_error *err)
 {
-    pthread_t threads[MAX_CONNECTIONS + 1];
-    int n_threads = 0;
+    pthread_t threads[MAX_CONNECTIONS + 2];
+    int n_threads = 0, n_workers = f->n_connections, n_behind = 0;
     uint64_t useful = 0;
-    bool large = false; /* an earlier run may have cut a file into smaller chunks than this one would */
     mica_error reason;
     for (size_t k = 0; k < f->n; k++) {
-        useful += 1 + f->items[k].file->size / f->chunk_bytes;
-        large = large || f->items[k].file->size > MIB;
+        const uint64_t size = f->items[k].file->size;
+        useful += size / MIB + 1;
+        /* An earlier run may have cut a file into smaller chunks than this one would. */
+        if (size > MIB && n_behind == 0) n_behind = 1;
+        if (size > flush_bytes) n_behind = 2;
     }
-    if ((uint64_t)n_connections > useful) n_connections = (int)useful;
+    if ((uint64_t)n_workers > useful) n_workers = (int)useful;
     mica_status status = MICA_OK;
-    for (int k = 0; k < n_connections + large && status == MICA_OK; k++) {
-        status = mica__thread_start(&threads[k], k < n_connections ? worker : hasher, f, &reason);
+    for (int k = 0; k < n_workers + n_behind && status == MICA_OK; k++) {
+        status = mica__thread_start(&threads[k],
+                                    k < n_workers    ? worker
+                                    : k == n_workers ? hasher
+                                                     : flusher,
+                                    f, &reason);
         if (status == MICA_OK) n_threads++;
     }
     if (status != MICA_OK) {
@@ -457,24 +542,13 @@ static mica_status run(fetch *f, int n_connections, mica_error *err)
     return f->err.status;
 }
 
-/* Chunks small enough that all connections have something to do, large enough that requests do not matter. */
-static uint64_t chunk_bytes_for(const mica__fetch *job, int n_connections)
-{
-    uint64_t largest = 0;
-    for (size_t k = 0; k < job->n_files; k++)
-        if (job->files[k]->size > largest) largest = job->files[k]->size;
-    const uint64_t even = largest / ((uint64_t)n_connections * 4) / MIB * MIB;
-    return even < 8 * MIB ? 8 * MIB : even > 64 * MIB ? 64 * MIB : even;
-}
-
 mica_status mica__fetch_run(mica__fetch *job, mica_error *err)
 {
     job->fetched_bytes = 0;
     if (job->n_files == 0) return MICA_OK;
-    int n_connections = job->n_connections > 0 ? job->n_connections : 8;
-    if (n_connections > MAX_CONNECTIONS) n_connections = MAX_CONNECTIONS;
     fetch f = {.job = job, .n = job->n_files, .total = job->present_bytes};
-    f.chunk_bytes = chunk_bytes_for(job, n_connections);
+    f.n_connections = job->n_connections > 0 ? job->n_connections : 8;
+    if (f.n_connections > MAX_CONNECTIONS) f.n_connections = MAX_CONNECTIONS;
     f.net = (mica__net){.settings = job->settings, .cancel = &f.cancel};
     f.items = mica__calloc(f.n, sizeof *f.items);
     if (!f.items) return mica__fail_memory(err, f.n * sizeof *f.items, "a list of files");
@@ -485,7 +559,7 @@ mica_status mica__fetch_run(mica__fetch *job, mica_error *err)
     pthread_mutex_init(&f.lock, NULL);
     pthread_cond_init(&f.changed, NULL);
     pthread_cond_init(&f.hash_more, NULL);
-    const mica_status status = run(&f, n_connections, err);
+    const mica_status status = run(&f, err);
     for (size_t k = 0; k < f.n; k++) {
         mica__partial_close(&f.items[k].partial);
         mica__free(f.items[k].taken);

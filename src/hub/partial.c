@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,9 +15,9 @@
 /* The map: this head, then the bytes that are there of each chunk. */
 typedef struct map_head {
     char magic[8];
-    uint64_t size, chunk_bytes, n_chunks;
+    uint64_t size, chunk_bytes, n_chunks, asked;
 } map_head;
-static const char map_magic[8] = "micamap1";
+static const char map_magic[8] = "micamap2";
 
 enum { MAX_CHUNKS = 1 << 20, MIN_CHUNK = 1 << 20, HASH_BLOCK = 256 * 1024 };
 
@@ -101,6 +102,7 @@ static bool load_map(mica__partial *p, uint64_t file_bytes)
     if (good) {
         p->chunk_bytes = head.chunk_bytes;
         p->n_chunks = (size_t)head.n_chunks;
+        p->asked = head.asked;
         p->done = mica__calloc(p->n_chunks, sizeof *p->done);
         good = p->done && read_at(fd, (void *)p->done, p->n_chunks * sizeof *p->done, sizeof head);
         for (size_t i = 0; good && i < p->n_chunks; i++) {
@@ -121,7 +123,7 @@ static bool load_map(mica__partial *p, uint64_t file_bytes)
 
 static mica_status create_map(mica__partial *p, mica_error *err)
 {
-    map_head head = {.size = p->size, .chunk_bytes = p->chunk_bytes, .n_chunks = p->n_chunks};
+    map_head head = {.size = p->size, .chunk_bytes = p->chunk_bytes, .n_chunks = p->n_chunks, .asked = p->asked};
     memcpy(head.magic, map_magic, sizeof map_magic);
     unlink(p->map_path);
     p->map_fd = open(p->map_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -151,6 +153,7 @@ static mica_status load(mica__partial *p, uint64_t chunk_bytes, mica_error *err)
         const uint64_t begin = i * p->chunk_bytes, n = mica__partial_chunk_bytes(p, i);
         p->done[i] = there <= begin ? 0 : there - begin < n ? there - begin : n;
     }
+    p->asked = there;
     if (p->n_chunks == 1) {
         unlink(p->map_path);
         return MICA_OK;
@@ -240,6 +243,24 @@ mica_status mica__partial_write(mica__partial *p, size_t chunk, const char *byte
     return MICA_OK;
 }
 
+void mica__partial_set_asked(mica__partial *p, uint64_t asked)
+{
+    p->asked = asked;
+    if (p->map_fd >= 0) {
+        const mica_status status = write_at(p, p->map_fd, &asked, sizeof asked, offsetof(map_head, asked), NULL);
+        (void)status;
+    }
+}
+
+void mica__partial_flush(const mica__partial *p)
+{
+#ifdef __APPLE__
+    fsync(p->fd);
+#else
+    fdatasync(p->fd);
+#endif
+}
+
 static mica_status hash_view(mica__partial *p, uint64_t end, mica_error *err)
 {
     const size_t begin = (size_t)p->hashed, n = (size_t)end - begin;
@@ -292,6 +313,7 @@ mica_status mica__partial_restart(mica__partial *p, mica_error *err)
     p->digest = mica__hash_create(strlen(p->hash) == 40, p->size);
     if (!p->digest) return mica__fail_memory(err, 1, "a hash");
     for (size_t i = 0; i < p->n_chunks; i++) atomic_store(&p->done[i], 0);
+    mica__partial_set_asked(p, 0);
     if (p->map_fd >= 0)
         MICA_TRY(write_at(p, p->map_fd, (void *)p->done, p->n_chunks * sizeof *p->done, sizeof(map_head), err));
     if (ftruncate(p->fd, 0) != 0 || (p->n_chunks > 1 && ftruncate(p->fd, (off_t)p->size) != 0))

@@ -3,7 +3,8 @@
  * blobs/HASH.mica.incomplete has the blob's size from the start; it is filled in chunks, each from its beginning. How far each chunk
  * is stands in blobs/HASH.mica.map, written after the bytes themselves, so a killed process leaves both right. (After a power failure
  * the map may promise bytes that the disk never got: the hash finds that, and the blob is fetched again.) A blob of one chunk needs
- * no map: its file is as long as what is there. Bytes that are there are never written again.
+ * no map: its file is as long as what is there. Bytes that are there are never written again. The map also keeps how much was asked for
+ * in all runs: what was asked for and is not there was lost, or may have been (see hub/turns.h).
  *
  * One thread writes a chunk at a time; different chunks may have different threads, and one more thread may be hashing behind them. */
 #ifndef MICA_HUB_PARTIAL_H
@@ -18,6 +19,7 @@ typedef struct mica__partial {
     uint64_t size, chunk_bytes;
     size_t n_chunks;
     _Atomic uint64_t *done; /* [n_chunks] bytes there, from the chunk's beginning */
+    uint64_t asked;         /* bytes asked for, in all runs */
     char *path, *map_path;
     int fd, map_fd, lock_fd;
     void *digest;       /* EVP_MD_CTX */
@@ -41,6 +43,10 @@ static inline uint64_t mica__partial_chunk_bytes(const mica__partial *p, size_t 
 uint64_t mica__partial_done(const mica__partial *p); /* in all chunks */
 /* Appends to a chunk; no more than it still lacks. */
 mica_status mica__partial_write(mica__partial *p, size_t chunk, const char *bytes, size_t n, mica_error *err);
+/* Sets `asked`, for later runs too. Best effort: without it, a later run may lose some more. Not from two threads at once. */
+void mica__partial_set_asked(mica__partial *p, uint64_t asked);
+/* Has the disk take what was written so far, while more is written. Failures show when it is published. */
+void mica__partial_flush(const mica__partial *p);
 /* Hashes what follows without a gap, at most max_bytes. */
 mica_status mica__partial_hash(mica__partial *p, uint64_t max_bytes, mica_error *err);
 /* How many bytes there are before the first gap. */

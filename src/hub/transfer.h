@@ -1,6 +1,7 @@
 /* hub/transfer.h: one chunk of a blob over one connection, however often the connection breaks.
  *
- * What was received is in the partial file at once, and a broken transfer goes on where it was. A server that ignores ranges sends the whole file
+ * A chunk is asked for in as many requests as its turns say (hub/turns.h). What was received is in the partial file at once, or after
+ * a few milliseconds where it comes fast, and a broken transfer goes on where it was. A server that ignores ranges sends the whole file
  * instead: then what is there already is skipped as it comes by, and the transfer fills all chunks. */
 #ifndef MICA_HUB_TRANSFER_H
 #define MICA_HUB_TRANSFER_H
@@ -17,6 +18,10 @@ typedef struct mica__transfer {
     mica__partial *partial;
     size_t chunk;
     bool alone; /* no other transfer is at this file: the whole file may come */
+    /* Waits until more may be asked for, and says how much, at most `most`; 0: all is over. After that request `over` is called: how
+     * much of it came; none_sent: the server sent nothing of what was asked for. */
+    uint64_t (*turn)(void *context, uint64_t most);
+    void (*over)(void *context, uint64_t asked, uint64_t received, bool none_sent);
     /* Called when a reply begins: `ranges` if it is what was asked for, else the whole file comes; url: where it comes from. */
     void (*opened)(void *context, bool ranges, const char *url);
     /* Called for what arrives: n bytes, of which n_new were not there yet. */

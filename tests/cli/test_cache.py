@@ -118,7 +118,7 @@ class Cache(HubTest):
 
     def test_what_is_being_downloaded_stays(self):
         self.hub.add("org/slow", {"w.bin": content(8 * MIB)})
-        self.hub.faults[:] = [Fault("*", "slow", times=-1, rate=3 * MIB)]
+        self.hub.faults[:] = [Fault("*", "slow", times=-1, rate=0.4 * MIB)]
         process = subprocess.Popen([PROGRAM, "download", "org/slow"], env={**os.environ, **self.env()}, stdout=subprocess.DEVNULL)
         time.sleep(1)
         self.refused(75, "cache", "delete", "org/slow", says="being downloaded")

@@ -409,7 +409,7 @@ class Interrupted(HubTest):
     def kill_often(self, files, n_kills, rate, wait):
         """Kills the program n times at random moments of one download, then lets it end."""
         self.hub.add(ID, files)
-        self.hub.faults[:] = [Fault("*", "slow", times=-1, rate=rate)]
+        self.hub.faults[:] = [Fault("*", "slow", times=-1, rate=rate)] if rate else []
         for k in range(n_kills):
             process = self.start()
             time.sleep(wait(k))
@@ -436,6 +436,12 @@ class Interrupted(HubTest):
             ratio = self.kill_often(files, k, 4 * MIB, lambda _: random.uniform(0.01, 0.8))
             self.assertLessEqual(ratio, 1.1)
             done += k
+
+    def test_killed_at_full_speed(self):
+        """What the server has put on its way counts, too, and nothing slows it down."""
+        random = hub_test.random.Random(1)
+        files = {"a.safetensors": content(150 * MIB, 1), "b.safetensors": content(30 * MIB, 2), "c.json": b"{}" * 1000}
+        self.assertLessEqual(self.kill_often(files, 25, 0, lambda _: random.uniform(0.05, 0.12)), 1.1)
 
     def test_interrupt(self):
         self.hub.add(ID, {"a.safetensors": content(20 * MIB)})
