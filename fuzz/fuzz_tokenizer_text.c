@@ -40,6 +40,26 @@ static void check_decoding(const mica_tokenizer *t, const int32_t *ids, size_t n
     mica_text_release(&whole);
 }
 
+/* The same ids as without offsets, and all of them stand in the text. */
+static void check_offsets(const mica_tokenizer *t, const char *text, size_t n, unsigned flags)
+{
+    mica_ids plain = {0}, ids = {0}, offsets = {0};
+    size_t chars = 0;
+    for (size_t i = 0; i < n; i++) chars += ((unsigned char)text[i] & 0xc0) != 0x80;
+    flags &= MICA_SPLIT_SPECIAL_TOKENS;
+    if (mica_tokenizer_encode(t, text, n, flags, &plain, NULL) != MICA_OK) abort();
+    if (mica_tokenizer_encode_offsets(t, text, n, flags, &ids, &offsets, NULL) != MICA_OK) abort();
+    if (ids.n != plain.n || offsets.n != 3 * ids.n) abort();
+    if (ids.n && memcmp(ids.data, plain.data, ids.n * sizeof *ids.data) != 0) abort();
+    for (size_t i = 0; i < offsets.n; i += 3) {
+        const int32_t *o = offsets.data + i;
+        if (o[0] < 0 || o[1] < o[0] || (size_t)o[1] > chars || o[2] < 0) abort();
+    }
+    mica_ids_release(&plain);
+    mica_ids_release(&ids);
+    mica_ids_release(&offsets);
+}
+
 static void check_text(const mica_tokenizer *t, const char *text, size_t n, unsigned flags)
 {
     mica_ids ids = {0};
@@ -49,6 +69,7 @@ static void check_text(const mica_tokenizer *t, const char *text, size_t n, unsi
     for (size_t i = 0; i < ids.n; i++)
         if (ids.data[i] < 0 || ids.data[i] >= mica_tokenizer_size(t)) abort();
     if (status == MICA_OK) check_decoding(t, ids.data, ids.n, flags & 1);
+    if (status == MICA_OK) check_offsets(t, text, n, flags);
     mica_ids_release(&ids);
 }
 

@@ -51,6 +51,11 @@ typedef enum mica_encode_flags {
 /* Appends the ids of `text` (UTF-8, may contain NULs; INVALID if not UTF-8) to *out. */
 MICA_API mica_status mica_tokenizer_encode(const mica_tokenizer *t, const char *text, size_t n, unsigned flags,
                                            mica_ids *out, mica_error *err) MICA_NODISCARD;
+/* Without the post-processor's tokens, and where the ids stand: of each id three numbers in *offsets, the characters (code points) [start, end) of
+ * the text that it stands for and the number of the word that it is part of (a piece that the pre-tokenizer made, or an added token). Characters
+ * that normalization changed are counted as they were in the text; several ids may stand for parts of one character. */
+MICA_API mica_status mica_tokenizer_encode_offsets(const mica_tokenizer *t, const char *text, size_t n, unsigned flags,
+                                                   mica_ids *out, mica_ids *offsets, mica_error *err) MICA_NODISCARD;
 /* The pair form of the post-processor: "[CLS] a [SEP] b [SEP]". type_ids (0 or 1 for each id) may be NULL. */
 MICA_API mica_status mica_tokenizer_encode_pair(const mica_tokenizer *t, const char *a, size_t n_a, const char *b,
                                                 size_t n_b, unsigned flags, mica_ids *out, mica_ids *type_ids,

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MAX_STREAMS = 8, N_KINDS = 8, N_PASSES = 4 * N_KINDS, MAX_THREADS = 256, AHEAD = 16 };
+enum { MAX_STREAMS = 8, N_KINDS = 8, N_PASSES = 4 * N_KINDS, MAX_THREADS = 256, AHEAD = 32 };
 static const size_t block_bytes = (size_t)512 << 20;
 
 typedef uint64_t lane
-    __attribute__((vector_size(64), may_alias)); /* the compiler splits it into what the processor has */
+    __attribute__((vector_size(32), may_alias)); /* split by the compiler where there are no such registers */
 
 typedef struct probe {
     pthread_barrier_t barrier;
@@ -53,9 +53,9 @@ static inline __attribute__((always_inline)) uint64_t read_streams(const char *s
     return result;
 }
 
-static uint64_t read_slice(const char *slice, size_t n_bytes, int kind)
+static inline __attribute__((always_inline)) uint64_t read_kind(const char *slice, size_t n_bytes, int kind)
 {
-    switch (kind % N_KINDS) {
+    switch (kind) {
     case 0:
         return read_streams(slice, n_bytes, 1, false);
     case 1:
@@ -74,6 +74,24 @@ static uint64_t read_slice(const char *slice, size_t n_bytes, int kind)
         return read_streams(slice, n_bytes, 8, true);
     }
 }
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static uint64_t read_wide(const char *slice, size_t n_bytes, int kind)
+{
+    return read_kind(slice, n_bytes, kind);
+}
+
+static uint64_t read_slice(const char *slice, size_t n_bytes, int pass)
+{
+    if (__builtin_cpu_supports("avx2")) return read_wide(slice, n_bytes, pass % N_KINDS);
+    return read_kind(slice, n_bytes, pass % N_KINDS);
+}
+#else
+static uint64_t read_slice(const char *slice, size_t n_bytes, int pass)
+{
+    return read_kind(slice, n_bytes, pass % N_KINDS);
+}
+#endif
 
 static void *work(void *argument)
 {

@@ -367,4 +367,80 @@ static mica_status encode(const mica__model *m, mica__model_work *w, mica__str p
     return MICA_OK;
 }
 
-const mica__model_kind mica__model_bpe = {"BPE", mica__bpe_parse, encode, mica__bpe_release};
+/* ---- where tokens stand ---- */
+
+typedef struct locator {
+    const mica__model *m;
+    mica__str piece;
+    size_t read, start; /* bytes of the piece that are accounted for; of those, the ones that left a token */
+} locator;
+
+/* The character that is next: its bytes, its id, and how many bytes it has as the vocabulary would spell it. */
+static size_t next_char(const locator *l, size_t at, int32_t *id, size_t *spelled_bytes)
+{
+    const bpe *b = l->m->own;
+    int length;
+    mica__char_at(l->piece.p + at, l->piece.p + l->piece.n, &length);
+    char room[2 * MICA__AFFIX_MAX + 4];
+    mica__str c = {l->piece.p + at, (size_t)length}, spelled;
+    const bool last = at + c.n == l->piece.n;
+    *id = spelled_id(l->m, b, c, at == 0, last, room, &spelled);
+    *spelled_bytes = spelled.n;
+    return (size_t)length;
+}
+
+/* The bytes of the unknown characters that one unknown token stands for. */
+static size_t unknown_bytes(const locator *l)
+{
+    const bpe *b = l->m->own;
+    size_t end = l->read, n, spelled;
+    int32_t id;
+    do {
+        n = next_char(l, end, &id, &spelled);
+        end += id == MICA__NO_ID ? n : 0;
+    } while (b->fuse_unk && id == MICA__NO_ID && end < l->piece.n);
+    return end - l->read;
+}
+
+static size_t known_bytes(const locator *l, int32_t id, bool last)
+{
+    const bpe *b = l->m->own;
+    mica__str token = mica__vocab_token(&l->m->vocab, id);
+    if (l->read > 0 && b->prefix.n && token.n > b->prefix.n && memcmp(token.p, b->prefix.p, b->prefix.n) == 0)
+        token = (mica__str){token.p + b->prefix.n, token.n - b->prefix.n};
+    if (last && b->suffix.n && token.n > b->suffix.n &&
+        memcmp(token.p + token.n - b->suffix.n, b->suffix.p, b->suffix.n) == 0)
+        token.n -= b->suffix.n;
+    return token.n;
+}
+
+static mica__piece take(locator *l, size_t n)
+{
+    size_t start = l->start < l->piece.n ? l->start : l->piece.n;
+    if (n > l->piece.n - start) n = l->piece.n - start;
+    l->start += n;
+    return (mica__piece){(uint32_t)start, (uint32_t)n};
+}
+
+/* Lengths follow from the tokens; only where a character is unknown the piece says more. One that left no token (there is no unknown one)
+ * is not accounted for, as in the reference. */
+static void locate(const mica__model *m, mica__str piece, const int32_t *ids, size_t n, mica__piece *at)
+{
+    locator l = {m, piece, 0, 0};
+    for (size_t i = 0; i < n;) {
+        int32_t id = ids[i];
+        size_t spelled = 0, bytes = l.read < piece.n ? next_char(&l, l.read, &id, &spelled) : 0;
+        if (l.read >= piece.n || id != MICA__NO_ID || (n == 1 && mica__vocab_id(&m->vocab, piece) == ids[0])) {
+            bytes = known_bytes(&l, ids[i], i + 1 == n);
+            at[i++] = take(&l, bytes);
+        } else if (m->byte_fallback) {
+            for (size_t k = 0; k < spelled && i < n; k++) at[i++] = take(&l, 1);
+        } else if (m->has_unk) {
+            bytes = unknown_bytes(&l);
+            at[i++] = take(&l, bytes);
+        }
+        l.read += bytes;
+    }
+}
+
+const mica__model_kind mica__model_bpe = {"BPE", mica__bpe_parse, encode, locate, mica__bpe_release};

@@ -58,6 +58,18 @@ void mica__bytes_to_chars(mica__buf *out, mica__str bytes)
     *at = 0;
 }
 
+void mica__rewrite_to_chars(mica__rewrite *r, size_t start, size_t end)
+{
+    if (!r->spans) {
+        mica__bytes_to_chars(&r->target->text, (mica__str){r->text.p + start, end - start});
+        return;
+    }
+    for (size_t i = start; i < end; i++) {
+        const mica__byte_char *c = &mica__byte_chars[(unsigned char)r->text.p[i]];
+        mica__rewrite_put(r, c->utf8, c->n, i);
+    }
+}
+
 int mica__byte_of_char(uint32_t c)
 {
     if (c < 0x100) {

@@ -113,14 +113,32 @@ static const char *cluster_end(const char *p, const char *end)
     return p;
 }
 
-void mica__charsmap_apply(const mica__charsmap *map, mica__str s, mica__buf *out)
+static int32_t count_chars(mica__str s)
+{
+    int32_t n = 0;
+    for (size_t i = 0; i < s.n; i++) n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* Characters are replaced one by one; those that are over are new or, the other way round, vanish behind the last one written. */
+static void replace(mica__str old, mica__str replacement, mica__buf *out, mica__changes *changes)
+{
+    mica__buf_append_str(out, replacement);
+    if (!changes) return;
+    int32_t n_old = count_chars(old), n_new = count_chars(replacement);
+    for (int32_t i = 0; i < n_new; i++) mica__changes_add(changes, i >= n_old);
+    if (n_new < n_old && changes->n) changes->v[changes->n - 1] += n_new - n_old;
+}
+
+void mica__charsmap_apply(const mica__charsmap *map, mica__str s, mica__buf *out, mica__changes *changes)
 {
     const char *p = s.p, *end = s.p + s.n;
     mica__str replacement;
     while (p < end) {
         const char *cluster = cluster_end(p, end);
-        if (cluster - p < 6 && mica__charsmap_find(map, (mica__str){p, (size_t)(cluster - p)}, &replacement)) {
-            mica__buf_append_str(out, replacement);
+        mica__str whole = {p, (size_t)(cluster - p)};
+        if (whole.n < 6 && mica__charsmap_find(map, whole, &replacement)) {
+            replace(whole, replacement, out, changes);
             p = cluster;
             continue;
         }
@@ -128,7 +146,8 @@ void mica__charsmap_apply(const mica__charsmap *map, mica__str s, mica__buf *out
             int length;
             mica__char_at(p, cluster, &length);
             mica__str character = {p, (size_t)length};
-            mica__buf_append_str(out, mica__charsmap_find(map, character, &replacement) ? replacement : character);
+            bool known = mica__charsmap_find(map, character, &replacement);
+            replace(character, known ? replacement : character, out, changes);
             p += length;
         }
     }

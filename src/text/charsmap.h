@@ -7,8 +7,7 @@
 #ifndef MICA_TEXT_CHARSMAP_H
 #define MICA_TEXT_CHARSMAP_H
 
-#include "base/memory.h"
-#include "base/str.h"
+#include "text/work.h"
 
 typedef struct mica__charsmap {
     const uint32_t *units; /* in the arena */
@@ -22,7 +21,7 @@ mica_status mica__charsmap_create(mica__charsmap *out, mica__arena *arena, mica_
 /* The replacement of the shortest prefix of key that has one; false if none has. */
 bool mica__charsmap_find(const mica__charsmap *map, mica__str key, mica__str *replacement);
 
-/* Appends s with every grapheme or character replaced that the map knows. */
-void mica__charsmap_apply(const mica__charsmap *map, mica__str s, mica__buf *out);
+/* Appends s with every grapheme or character replaced that the map knows; notes how the new characters came about (changes may be NULL). */
+void mica__charsmap_apply(const mica__charsmap *map, mica__str s, mica__buf *out, mica__changes *changes);
 
 #endif

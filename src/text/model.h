@@ -6,6 +6,7 @@
 
 #include "text/field.h"
 #include "text/vocab.h"
+#include "text/work.h"
 #include <mica/tokenizer.h>
 
 typedef struct mica__model mica__model;
@@ -28,6 +29,8 @@ typedef struct mica__model_kind {
     /* piece: not empty, valid UTF-8; with is_bytes it is raw bytes that stand for their byte alphabet form. */
     mica_status (*encode)(const mica__model *m, mica__model_work *w, mica__str piece, bool is_bytes, mica_ids *out,
                           mica_error *err);
+    /* Which bytes of the piece, as the vocabulary spells it, each of the ids that encode made of it stands for. */
+    void (*locate)(const mica__model *m, mica__str piece, const int32_t *ids, size_t n, mica__piece *at);
     void (*release)(mica__model *m);
 } mica__model_kind;
 

@@ -5,6 +5,7 @@
 #include "text/normalize.h"
 #include "text/bytelevel.h"
 #include "text/charsmap.h"
+#include "text/form_changes.h"
 #include "text/pattern.h"
 #include "text/unicode.h"
 
@@ -27,20 +28,24 @@ typedef int (*char_fn)(uint32_t c, uint32_t to[3]);
 
 static mica_status map_chars(mica__rewrite *r, char_fn fn, mica_error *err)
 {
-    const char *p = r->text.p, *end = p + r->text.n, *copied = p;
+    const char *text = r->text.p, *end = text + r->text.n;
+    size_t copied = 0, at = 0;
     bool changed = false;
-    for (int length; p < end; p += length) {
-        uint32_t c = mica__char_at(p, end, &length), to[3] = {c};
+    for (int length; at < r->text.n; at += (size_t)length) {
+        uint32_t c = mica__char_at(text + at, end, &length), to[3] = {c};
         int n = fn(c, to);
         if (n == 1 && to[0] == c) continue;
-        if (n == 0 && p == r->text.p) r->at_zero = false;
+        if (n == 0 && at == 0) r->at_zero = false;
         changed = true;
-        mica__buf_append(r->target, copied, (size_t)(p - copied));
-        for (int i = 0; i < n; i++) mica__buf_append_utf8(r->target, to[i]);
-        copied = p + length;
+        mica__rewrite_keep(r, copied, at);
+        for (int i = 0; i < n; i++) {
+            char utf8[4];
+            mica__rewrite_put(r, utf8, (size_t)mica__utf8_encode(to[i], utf8), at);
+        }
+        copied = at + (size_t)length;
     }
     if (!changed) return MICA_OK;
-    mica__buf_append(r->target, copied, (size_t)(end - copied));
+    mica__rewrite_keep(r, copied, r->text.n);
     return mica__rewrite_take(r, err);
 }
 
@@ -115,7 +120,13 @@ static mica_status run_form(const step *s, mica__rewrite *r, mica__matcher *m, m
     size_t i = 0;
     while (i < r->text.n && !((unsigned char)r->text.p[i] & 0x80)) i++;
     if (i == r->text.n) return MICA_OK; /* ASCII is in every form */
-    MICA_TRY(mica__to_form(r->target, r->text, s->form, err));
+    MICA_TRY(mica__to_form(&r->target->text, r->text, s->form, err));
+    if (r->spans) {
+        mica__changes changes = {0};
+        mica__form_changes(r->text, s->form, &changes);
+        mica__rewrite_trace(r, &changes);
+        mica__free(changes.v);
+    }
     return mica__rewrite_take(r, err);
 }
 
@@ -128,6 +139,7 @@ static mica_status run_strip(const step *s, mica__rewrite *r, mica__matcher *m, 
     if (s->left)
         while (p < end && mica__is_space(mica__char_at(p, end, &length))) p += length;
     if (p > r->text.p) r->at_zero = false;
+    if (r->spans) r->spans += p - r->text.p;
     while (s->right && p < end) {
         const char *last = end - 1;
         while (last > p && ((unsigned char)*last & 0xc0) == 0x80) last--;
@@ -148,12 +160,12 @@ static mica_status run_replace(const step *s, mica__rewrite *r, mica__matcher *m
         if (it.start == SIZE_MAX) break;
         any = true;
         if (it.start == 0 && s->content.n == 0) r->at_zero = false;
-        mica__buf_append(r->target, r->text.p + copied, it.start - copied);
-        mica__buf_append_str(r->target, s->content);
+        mica__rewrite_keep(r, copied, it.start);
+        mica__rewrite_put(r, s->content.p, s->content.n, it.end - 1);
         copied = it.end;
     }
     if (!any) return MICA_OK;
-    mica__buf_append(r->target, r->text.p + copied, r->text.n - copied);
+    mica__rewrite_keep(r, copied, r->text.n);
     return mica__rewrite_take(r, err);
 }
 
@@ -161,8 +173,8 @@ static mica_status run_prepend(const step *s, mica__rewrite *r, mica__matcher *m
 {
     (void)m;
     if (!r->text.n) return MICA_OK;
-    mica__buf_append_str(r->target, s->content);
-    mica__buf_append_str(r->target, r->text);
+    mica__rewrite_put(r, s->content.p, s->content.n, 0);
+    mica__rewrite_keep(r, 0, r->text.n);
     return mica__rewrite_take(r, err);
 }
 
@@ -170,14 +182,17 @@ static mica_status run_byte_level(const step *s, mica__rewrite *r, mica__matcher
 {
     (void)s;
     (void)m;
-    mica__bytes_to_chars(r->target, r->text);
+    mica__rewrite_to_chars(r, 0, r->text.n);
     return mica__rewrite_take(r, err);
 }
 
 static mica_status run_precompiled(const step *s, mica__rewrite *r, mica__matcher *m, mica_error *err)
 {
     (void)m;
-    mica__charsmap_apply(&s->map, r->text, r->target);
+    mica__changes changes = {0};
+    mica__charsmap_apply(&s->map, r->text, &r->target->text, r->spans ? &changes : NULL);
+    mica__rewrite_trace(r, &changes);
+    mica__free(changes.v);
     return mica__rewrite_take(r, err);
 }
 

@@ -138,17 +138,28 @@ static mica_status parse_sequence(context *c, const mica__at *at, mica__jval v)
     return MICA_OK;
 }
 
+static mica_status parse_trim(context *c, const mica__at *at, mica__jval v)
+{
+    bool trims = true, prefix = true;
+    MICA_TRY(mica__field_bool(at, v, "trim_offsets", &trims, c->err));
+    MICA_TRY(mica__field_bool(at, v, "add_prefix_space", &prefix, c->err));
+    if (trims) c->out->prefix_space = prefix;
+    c->out->trims |= trims;
+    return MICA_OK;
+}
+
 static mica_status parse(context *c, const mica__at *at, mica__jval v)
 {
     mica__str type;
     MICA_TRY(mica__need_string(at, v, "type", &type, c->err));
-    if (mica__str_is(type, "ByteLevel")) return MICA_OK; /* changes offsets only */
+    if (mica__str_is(type, "ByteLevel")) return parse_trim(c, at, v); /* changes offsets only */
     if (mica__str_is(type, "Sequence")) return parse_sequence(c, at, v);
     bool is_template = mica__str_is(type, "TemplateProcessing"), bert = mica__str_is(type, "BertProcessing");
     if (!is_template && !bert && !mica__str_is(type, "RobertaProcessing"))
         return mica__fail_at(c->err, at, "unknown post-processor type '%s'", MICA_QUOTED_STR(type));
     if (c->out->present) return mica__fail_at(c->err, at, "a second template after the first is not supported");
     c->out->present = true;
+    if (!is_template && !bert) MICA_TRY(parse_trim(c, at, v));
     return is_template ? parse_template(c, at, v) : parse_framed(c, at, v, !bert, bert ? 1 : 0);
 }
 

@@ -22,6 +22,8 @@ typedef struct mica__postprocess {
     bool present; /* a template is given; else texts are joined as they are */
     mica__template single, pair;
     int32_t highest_id; /* of the fixed ids, -1 */
+    bool trims;         /* offsets leave out white space at the ends of tokens, */
+    bool prefix_space;  /* but not one that was put before the text */
 } mica__postprocess;
 
 mica_status mica__postprocess_parse(mica__postprocess *out, mica__arena *arena, const mica__at *at, mica__jval v,

@@ -162,34 +162,35 @@ static mica_status cut_scripts(const mica__split_step *s, cutter *c, mica__str t
 
 /* ---- rewriting steps: append the new text of one piece ---- */
 
-static void write_prefix_space(const mica__split_step *s, mica__str piece, bool at_zero, mica__buf *out)
+static void write_prefix_space(const mica__split_step *s, mica__rewrite *r, mica__piece piece, bool at_zero)
 {
     (void)s;
     (void)at_zero;
-    if (piece.p[0] != ' ') mica__buf_append_char(out, ' ');
-    mica__buf_append_str(out, piece);
+    if (r->text.p[piece.start] != ' ') mica__rewrite_put(r, " ", 1, piece.start);
+    mica__rewrite_keep(r, piece.start, piece.start + piece.n);
 }
 
-static void write_byte_level(const mica__split_step *s, mica__str piece, bool at_zero, mica__buf *out)
+static void write_byte_level(const mica__split_step *s, mica__rewrite *r, mica__piece piece, bool at_zero)
 {
     (void)s;
     (void)at_zero;
-    mica__bytes_to_chars(out, piece);
+    mica__rewrite_to_chars(r, piece.start, piece.start + piece.n);
 }
 
-static void write_metaspace(const mica__split_step *s, mica__str piece, bool at_zero, mica__buf *out)
+static void write_metaspace(const mica__split_step *s, mica__rewrite *r, mica__piece piece, bool at_zero)
 {
     char mark[4];
-    size_t n = (size_t)mica__utf8_encode(s->character, mark);
-    bool starts = piece.p[0] == ' ' || (piece.n >= n && memcmp(piece.p, mark, n) == 0);
+    const size_t n = (size_t)mica__utf8_encode(s->character, mark), end = piece.start + (size_t)piece.n;
+    const char *text = r->text.p, *first = text + piece.start;
+    bool starts = *first == ' ' || (piece.n >= n && memcmp(first, mark, n) == 0);
     if (!starts && (s->prepend == MICA__PREPEND_ALWAYS || (s->prepend == MICA__PREPEND_FIRST && at_zero)))
-        mica__buf_append(out, mark, n);
-    for (size_t i = 0; i < piece.n;) {
-        const char *space = memchr(piece.p + i, ' ', piece.n - i);
-        size_t end = space ? (size_t)(space - piece.p) : piece.n;
-        mica__buf_append(out, piece.p + i, end - i);
-        if (space) mica__buf_append(out, mark, n);
-        i = end + 1;
+        mica__rewrite_put(r, mark, n, piece.start);
+    for (size_t i = piece.start; i < end;) {
+        const char *space = memchr(text + i, ' ', end - i);
+        size_t at = space ? (size_t)(space - text) : end;
+        mica__rewrite_keep(r, i, at);
+        if (space) mica__rewrite_put(r, mark, n, at);
+        i = at + 1;
     }
 }
 
@@ -225,21 +226,22 @@ static mica_status run_write(const mica__split_step *s, const mica__pieces *in, 
     out->n = 0;
     if (in->n) r->at_zero &= in->v[0].start == 0;
     for (size_t i = 0; i < in->n; i++) {
-        size_t start = r->target->n;
-        s->kind->write(s, (mica__str){r->text.p + in->v[i].start, in->v[i].n}, r->at_zero && i == 0, r->target);
-        if (r->target->failed) break;
-        if (!push(out, start, r->target->n)) return no_memory(out, err);
+        const mica__buf *made = &r->target->text;
+        size_t start = made->n;
+        s->kind->write(s, r, in->v[i], r->at_zero && i == 0);
+        if (made->failed) break;
+        if (!push(out, start, made->n)) return no_memory(out, err);
     }
     return mica__rewrite_take(r, err);
 }
 
-mica_status mica__splitter_run(const mica__splitter *s, mica__work *w, mica__str text, bool at_zero, mica__str *result,
+mica_status mica__splitter_run(const mica__splitter *s, mica__work *w, const mica__rewrite *text, mica__rewrite *result,
                                const mica__pieces **pieces, mica_error *err)
 {
-    mica__rewrite r = mica__rewrite_start(text, w->split, at_zero);
+    mica__rewrite r = mica__rewrite_start(text->text, text->spans, w->split, text->at_zero);
     mica__pieces *in = &w->pieces[0], *out = &w->pieces[1];
     in->n = 0;
-    if (!push(in, 0, text.n)) return no_memory(in, err);
+    if (!push(in, 0, text->text.n)) return no_memory(in, err);
     for (size_t i = 0; i < s->n; i++) {
         const mica__split_step *step = &s->steps[i];
         MICA_TRY(step->kind->cut ? run_cut(step, in, out, r.text, &w->matcher, err)
@@ -248,7 +250,7 @@ mica_status mica__splitter_run(const mica__splitter *s, mica__work *w, mica__str
         in = out;
         out = swap;
     }
-    *result = r.text;
+    *result = r;
     *pieces = in;
     return MICA_OK;
 }

@@ -19,9 +19,8 @@ mica_status mica__splitter_parse(mica__splitter *out, mica__arena *arena, const 
                                  mica_error *err);
 void mica__splitter_release(mica__splitter *s);
 
-/* Cuts `text` (not empty). *result and *pieces live in the work memory (or are `text`) until the next call.
- * at_zero: the text starts where the whole input does. */
-mica_status mica__splitter_run(const mica__splitter *s, mica__work *w, mica__str text, bool at_zero, mica__str *result,
+/* Cuts `text` (not empty). *result (its text and spans) and *pieces live in the work memory, or are those of `text`, until the next call. */
+mica_status mica__splitter_run(const mica__splitter *s, mica__work *w, const mica__rewrite *text, mica__rewrite *result,
                                const mica__pieces **pieces, mica_error *err);
 
 #endif

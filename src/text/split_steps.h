@@ -21,7 +21,7 @@ struct cutter;
 typedef struct mica__split_kind {
     mica_status (*cut)(const mica__split_step *s, struct cutter *c, mica__str text, mica__piece piece, mica__matcher *m,
                        mica_error *err);
-    void (*write)(const mica__split_step *s, mica__str piece, bool at_zero, mica__buf *out);
+    void (*write)(const mica__split_step *s, mica__rewrite *r, mica__piece piece, bool at_zero);
 } mica__split_kind;
 
 struct mica__split_step {

@@ -3,6 +3,7 @@
  * Encoding: added tokens that want raw text are cut out first; each stretch between them is normalized, added tokens that want
  * normalized text are cut out of it, and what is left is split and given to the model piece by piece. */
 #include "text/tokenizer_parts.h"
+#include "text/tracer.h"
 
 void mica_ids_release(mica_ids *ids)
 {
@@ -24,56 +25,82 @@ typedef struct encoder {
     mica__work work;
     mica__model_work model;
     mica_ids *out;
+    mica__tracer *tracer; /* NULL: nobody asks where ids stand */
     mica_error *err;
 } encoder;
 
-static mica_status encode_plain(encoder *e, mica__str text, bool at_zero)
+static mica_status encode_plain(encoder *e, const mica__rewrite *text)
 {
     const mica__pieces *pieces;
-    mica__str result;
-    if (!text.n) return MICA_OK;
+    mica__rewrite result;
+    if (!text->text.n) return MICA_OK;
     const mica__splitter *s = &e->t->splitter;
-    MICA_TRY(mica__splitter_run(s, &e->work, text, at_zero, &result, &pieces, e->err));
+    MICA_TRY(mica__splitter_run(s, &e->work, text, &result, &pieces, e->err));
     const mica__model *m = &e->t->model;
     for (size_t i = 0; i < pieces->n; i++) {
-        mica__str piece = {result.p + pieces->v[i].start, pieces->v[i].n};
+        mica__str piece = {result.text.p + pieces->v[i].start, pieces->v[i].n};
+        size_t before = e->out->n;
         MICA_TRY(m->kind->encode(m, &e->model, piece, s->byte_level, e->out, e->err));
+        if (e->tracer)
+            MICA_TRY(mica__tracer_piece(e->tracer, piece, result.spans + pieces->v[i].start, e->out->data + before,
+                                        e->out->n - before, e->err));
     }
     return MICA_OK;
 }
 
-static mica_status encode_normalized(encoder *e, mica__str text, bool at_zero)
+/* Bytes [start, end) of a text that is on its way. */
+static mica__rewrite part(const mica__rewrite *r, size_t start, size_t end)
+{
+    mica__rewrite p = *r;
+    if (end < start) end = start; /* white space that the token before took */
+    p.text = (mica__str){r->text.p + start, end - start};
+    if (p.spans) p.spans += start;
+    p.at_zero = r->at_zero && start == 0;
+    return p;
+}
+
+static mica_status push_added(encoder *e, const mica__added_token *token, mica__rewrite at)
+{
+    MICA_TRY(mica__ids_push(e->out, token->id, e->err));
+    return e->tracer ? mica__tracer_token(e->tracer, at.text, at.spans, e->err) : MICA_OK;
+}
+
+static mica_status encode_normalized(encoder *e, const mica__rewrite *text)
 {
     const mica__added *added = &e->t->added;
     const mica__added_token *token;
     size_t from = 0, taken = 0, start, end;
-    while ((token = mica__added_next(added, &added->normalized, text, e->split_special, &from, taken, &start, &end))) {
-        if (start > taken) MICA_TRY(encode_plain(e, (mica__str){text.p + taken, start - taken}, at_zero && taken == 0));
-        MICA_TRY(mica__ids_push(e->out, token->id, e->err));
+    while ((token = mica__added_next(added, &added->normalized, text->text, e->split_special, &from, taken, &start,
+                                     &end))) {
+        mica__rewrite before = part(text, taken, start);
+        MICA_TRY(encode_plain(e, &before));
+        MICA_TRY(push_added(e, token, part(text, start, end)));
         taken = end;
     }
-    return encode_plain(e, (mica__str){text.p + taken, text.n - taken}, at_zero && taken == 0);
+    mica__rewrite rest = part(text, taken, text->text.n);
+    return encode_plain(e, &rest);
 }
 
-static mica_status encode_stretch(encoder *e, mica__str text, bool at_zero)
+static mica_status encode_stretch(encoder *e, mica__rewrite text)
 {
-    if (!text.n) return MICA_OK;
-    mica__rewrite r = mica__rewrite_start(text, e->work.normalized, at_zero);
+    if (!text.text.n) return MICA_OK;
+    mica__rewrite r = mica__rewrite_start(text.text, text.spans, e->work.normalized, text.at_zero);
     MICA_TRY(mica__normalizer_run(&e->t->normalizer, &r, &e->work.matcher, e->err));
-    return encode_normalized(e, r.text, r.at_zero);
+    return encode_normalized(e, &r);
 }
 
-static mica_status encode_raw(encoder *e, mica__str text)
+static mica_status encode_raw(encoder *e, mica__str input)
 {
     const mica__added *added = &e->t->added;
     const mica__added_token *token;
+    const mica__rewrite text = {.text = input, .spans = e->work.input, .at_zero = true};
     size_t from = 0, taken = 0, start, end;
-    while ((token = mica__added_next(added, &added->raw, text, e->split_special, &from, taken, &start, &end))) {
-        if (start > taken) MICA_TRY(encode_stretch(e, (mica__str){text.p + taken, start - taken}, taken == 0));
-        MICA_TRY(mica__ids_push(e->out, token->id, e->err));
+    while ((token = mica__added_next(added, &added->raw, input, e->split_special, &from, taken, &start, &end))) {
+        MICA_TRY(encode_stretch(e, part(&text, taken, start)));
+        MICA_TRY(push_added(e, token, part(&text, start, end)));
         taken = end;
     }
-    return encode_stretch(e, (mica__str){text.p + taken, text.n - taken}, taken == 0);
+    return encode_stretch(e, part(&text, taken, input.n));
 }
 
 static size_t first_invalid(mica__str text)
@@ -85,14 +112,16 @@ static size_t first_invalid(mica__str text)
     return i;
 }
 
-static mica_status encode_text(const mica_tokenizer *t, mica__str text, unsigned flags, mica_ids *out, mica_error *err)
+static mica_status encode_text(const mica_tokenizer *t, mica__str text, unsigned flags, mica_ids *out,
+                               mica__tracer *tracer, mica_error *err)
 {
     if (text.n > MICA__TEXT_MAX_BYTES)
         return mica__fail(err, MICA_INVALID, "text of %zu bytes, limit is %d", text.n, MICA__TEXT_MAX_BYTES);
     if (!mica__utf8_valid(text.p, text.n))
         return mica__fail(err, MICA_INVALID, "text is not UTF-8 at byte %zu", first_invalid(text));
-    encoder e = {.t = t, .split_special = flags & MICA_SPLIT_SPECIAL_TOKENS, .out = out, .err = err};
+    encoder e = {.t = t, .split_special = flags & MICA_SPLIT_SPECIAL_TOKENS, .out = out, .tracer = tracer, .err = err};
     mica_status status = mica__model_prepare(&t->model, &e.model, text.n, err);
+    if (status == MICA_OK && tracer) status = mica__work_trace(&e.work, text, err);
     if (status == MICA_OK) status = encode_raw(&e, text);
     mica__work_release(&e.work);
     mica__model_work_release(&e.model);
@@ -106,10 +135,10 @@ mica_status mica_tokenizer_encode(const mica_tokenizer *t, const char *text, siz
     mica__str s = {text ? text : "", n};
     mica_status status;
     if (!t->post.present) {
-        status = encode_text(t, s, flags, out, err);
+        status = encode_text(t, s, flags, out, NULL, err);
     } else {
         mica_ids ids = {0};
-        status = encode_text(t, s, flags, &ids, err);
+        status = encode_text(t, s, flags, &ids, NULL, err);
         if (status == MICA_OK)
             status = mica__postprocess_run(&t->post, &ids, NULL, flags & MICA_ADD_SPECIAL_TOKENS, out, NULL, NULL, err);
         mica_ids_release(&ids);
@@ -118,13 +147,26 @@ mica_status mica_tokenizer_encode(const mica_tokenizer *t, const char *text, siz
     return status;
 }
 
+mica_status mica_tokenizer_encode_offsets(const mica_tokenizer *t, const char *text, size_t n, unsigned flags,
+                                          mica_ids *out, mica_ids *offsets, mica_error *err)
+{
+    const size_t before = out->n, before_offsets = offsets->n;
+    mica__tracer tracer = {.t = t, .out = offsets};
+    mica_status status = encode_text(t, (mica__str){text ? text : "", n}, flags, out, &tracer, err);
+    mica__tracer_release(&tracer);
+    if (status == MICA_OK) return status;
+    out->n = before;
+    offsets->n = before_offsets;
+    return status;
+}
+
 mica_status mica_tokenizer_encode_pair(const mica_tokenizer *t, const char *a, size_t n_a, const char *b, size_t n_b,
                                        unsigned flags, mica_ids *out, mica_ids *type_ids, mica_error *err)
 {
     mica_ids ids_a = {0}, ids_b = {0};
     size_t before = out->n, before_types = type_ids ? type_ids->n : 0;
-    mica_status status = encode_text(t, (mica__str){a ? a : "", n_a}, flags, &ids_a, err);
-    if (status == MICA_OK) status = encode_text(t, (mica__str){b ? b : "", n_b}, flags, &ids_b, err);
+    mica_status status = encode_text(t, (mica__str){a ? a : "", n_a}, flags, &ids_a, NULL, err);
+    if (status == MICA_OK) status = encode_text(t, (mica__str){b ? b : "", n_b}, flags, &ids_b, NULL, err);
     if (status == MICA_OK)
         status =
             mica__postprocess_run(&t->post, &ids_a, &ids_b, flags & MICA_ADD_SPECIAL_TOKENS, out, type_ids, NULL, err);

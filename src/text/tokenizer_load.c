@@ -49,7 +49,7 @@ static mica_status normalize_token(void *context, mica__str in, mica__str *out, 
 {
     mica_tokenizer *t = context;
     mica__work w = {0};
-    mica__rewrite r = mica__rewrite_start(in, w.normalized, true);
+    mica__rewrite r = mica__rewrite_start(in, NULL, w.normalized, true);
     mica_status status = mica__normalizer_run(&t->normalizer, &r, &w.matcher, err);
     if (status == MICA_OK) {
         char *copy = mica__arena_strndup(&t->arena, r.text.p, r.text.n);

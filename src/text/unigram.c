@@ -160,4 +160,44 @@ static mica_status encode(const mica__model *m, mica__model_work *w, mica__str p
     return MICA_OK;
 }
 
-const mica__model_kind mica__model_unigram = {"Unigram", parse, encode, release};
+/* Whether the text of a token stands in the piece at `at`. */
+static bool stands_at(mica__str piece, size_t at, mica__str token)
+{
+    return token.n <= piece.n - at && memcmp(piece.p + at, token.p, token.n) == 0;
+}
+
+static size_t unknown_bytes(const mica__model *m, mica__str piece, size_t at, int32_t next)
+{
+    const char *end = piece.p + piece.n;
+    mica__str token = next == MICA__NO_ID ? (mica__str){NULL, 0} : mica__vocab_token(&m->vocab, next);
+    size_t n = 0;
+    for (int length; at + n < piece.n; n += (size_t)length) {
+        if (n && token.n && stands_at(piece, at + n, token)) break;
+        mica__char_at(piece.p + at + n, end, &length);
+    }
+    return n;
+}
+
+/* Neighbours that are unknown are one stretch, for which one unknown token stands, or a token for each of its bytes. */
+static void locate(const mica__model *m, mica__str piece, const int32_t *ids, size_t n, mica__piece *at)
+{
+    size_t start = 0;
+    for (size_t i = 0; i < n;) {
+        mica__str token = mica__vocab_token(&m->vocab, ids[i]);
+        size_t bytes = token.n, ids_of_it = 1;
+        if (!stands_at(piece, start, token)) {
+            size_t k = i;
+            if (m->byte_fallback && ids[i] != m->unk_id)
+                while (k < n && start + (k - i) < piece.n &&
+                       ids[k] == m->byte_ids[(unsigned char)piece.p[start + (k - i)]])
+                    k++;
+            ids_of_it = k > i ? k - i : 1;
+            bytes = k > i ? k - i : unknown_bytes(m, piece, start, i + 1 < n ? ids[i + 1] : MICA__NO_ID);
+        }
+        if (bytes > piece.n - start) bytes = piece.n - start;
+        for (size_t k = 0; k < ids_of_it; k++) at[i++] = (mica__piece){(uint32_t)start, (uint32_t)bytes};
+        start += bytes;
+    }
+}
+
+const mica__model_kind mica__model_unigram = {"Unigram", parse, encode, locate, release};

@@ -6,7 +6,7 @@
 typedef struct wordpiece {
     mica__trie trie;
     uint32_t inner; /* node that the prefix leads to; UINT32_MAX: no token starts with it */
-    size_t max_chars;
+    size_t max_chars, prefix_bytes;
 } wordpiece;
 
 static mica_status parse(mica__model *m, const mica__at *at, mica__jval v, mica_error *err)
@@ -20,6 +20,7 @@ static mica_status parse(mica__model *m, const mica__at *at, mica__jval v, mica_
     MICA_TRY(mica__field_string(at, v, "continuing_subword_prefix", &prefix, err));
     MICA_TRY(mica__field_int(at, v, "max_input_chars_per_word", 0, INT32_MAX, &max_chars, err));
     w->max_chars = (size_t)max_chars;
+    w->prefix_bytes = prefix.n;
     MICA_TRY(mica__trie_create(&w->trie, &m->vocab, err));
     const mica__trie_node *node = mica__trie_root(&w->trie);
     for (size_t i = 0; i < prefix.n && node; i++) node = mica__trie_step(&w->trie, node, (uint8_t)prefix.p[i]);
@@ -84,7 +85,23 @@ static mica_status encode(const mica__model *m, mica__model_work *work, mica__st
     return MICA_OK;
 }
 
-const mica__model_kind mica__model_wordpiece = {"WordPiece", parse, encode, release};
+/* Tokens follow one another; the unknown one stands for the whole piece. */
+static void locate(const mica__model *m, mica__str piece, const int32_t *ids, size_t n, mica__piece *at)
+{
+    const wordpiece *w = m->own;
+    size_t start = 0;
+    for (size_t i = 0; i < n; i++) {
+        mica__str token = mica__vocab_token(&m->vocab, ids[i]);
+        if (i > 0 && token.n >= w->prefix_bytes)
+            token = (mica__str){token.p + w->prefix_bytes, token.n - w->prefix_bytes};
+        size_t bytes = n == 1 ? piece.n : token.n;
+        if (bytes > piece.n - start) bytes = piece.n - start;
+        at[i] = (mica__piece){(uint32_t)start, (uint32_t)bytes};
+        start += bytes;
+    }
+}
+
+const mica__model_kind mica__model_wordpiece = {"WordPiece", parse, encode, locate, release};
 
 /* ---- WordLevel ---- */
 
@@ -102,4 +119,11 @@ static mica_status encode_wordlevel(const mica__model *m, mica__model_work *work
     return id == MICA__NO_ID ? push_unk(m, out, err) : mica__ids_push(out, id, err);
 }
 
-const mica__model_kind mica__model_wordlevel = {"WordLevel", parse_wordlevel, encode_wordlevel, NULL};
+static void locate_wordlevel(const mica__model *m, mica__str piece, const int32_t *ids, size_t n, mica__piece *at)
+{
+    (void)m;
+    (void)ids;
+    for (size_t i = 0; i < n; i++) at[i] = (mica__piece){0, (uint32_t)piece.n};
+}
+
+const mica__model_kind mica__model_wordlevel = {"WordLevel", parse_wordlevel, encode_wordlevel, locate_wordlevel, NULL};

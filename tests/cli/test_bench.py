@@ -19,9 +19,34 @@ class Bench(ProgramTest):
 
     def test_table(self):
         text = self.good("bench", "-m", model("llama-chat"), "--prompt", "10", "--tokens", "5", "--runs", "1", "--no-bandwidth")
-        for word in ("load", "prefill", "decode", "memory"):
+        for word in ("load", "prefill", "decode", "memory", "start"):
             self.assertIn(word, text)
         self.assertNotIn("bandwidth", text)
+
+    def test_lists(self):
+        out = self.good("bench", "--json", "-m", model("llama-chat"), "--prompt", "9,40", "--batch", "1,3", "--depth", "0,20", "--threads", "1,2",
+                        "--tokens", "5", "--runs", "1", "--no-bandwidth", "--no-start")
+        figures = json.loads(out)
+        keys = ("threads", "depth", "prompt_tokens", "batch")
+        found = [tuple(r[k] for k in keys) for r in figures["results"]]
+        self.assertEqual(found, [(t, d, p, b) for t in (1, 2) for d in (0, 20) for p in (9, 40) for b in (1, 3)])
+        for r in figures["results"]:
+            whole = r["decode_tokens_per_second"]["median"]
+            self.assertGreater(whole, 0)
+            self.assertAlmostEqual(whole / r["batch"], r["decode_tokens_per_second_per_row"], delta=whole / 1000)
+        self.assertEqual({k: figures[k] for k in figures["results"][0]}, figures["results"][0]) # the first stands at the top, too
+        self.assertNotIn("start_seconds", figures)
+
+    def test_start(self):
+        out = self.good("bench", "--json", "-m", model("llama-chat"), "--prompt", "4", "--tokens", "2", "--runs", "3", "--no-bandwidth")
+        start = json.loads(out)["start_seconds"]
+        self.assertTrue(0 < start["low"] <= start["median"] <= start["high"] < 60, start)
+
+    def test_bad_lists(self):
+        for name, value in (("--batch", "0"), ("--batch", "1,"), ("--prompt", ""), ("--prompt", "1,,2"), ("--threads", "1,300"), ("--depth", "-1"),
+                            ("--batch", "1 2"), ("--batch", ",".join(["1"] * 17)), ("--prompt", "99999999999999999999")):
+            with self.subTest(name=name, value=value):
+                self.fails(64, "bench", "-m", model("llama-chat"), name, value)
 
     def test_config(self):
         config = str(model("llama-chat") / "config.json")
@@ -30,6 +55,7 @@ class Bench(ProgramTest):
                 out = self.good("bench", "--json", "--config", config, *(["--quantize", kind] if kind else []), "--depth", "50",
                                 "--prompt", "10", "--tokens", "5", "--runs", "2", "--no-bandwidth")
                 figures = json.loads(out)
+                self.assertNotIn("start_seconds", figures) # nothing that a process of its own could load
                 self.assertEqual((figures["weights"], figures["depth"], figures["prompt_tokens"]), (weights, 50, 10))
                 self.assertGreater(figures["decode_tokens_per_second"]["low"], 0)
 

@@ -64,6 +64,19 @@ class Mica:
         self.check(status)
         return out
 
+    def offsets(self, text):
+        """The characters that each id stands for, and its word."""
+        ids, numbers, data = Ids(), Ids(), text.encode()
+        self.check(
+            self.lib.mica_tokenizer_encode_offsets(
+                self.t, data, len(data), 0, ctypes.byref(ids), ctypes.byref(numbers), ctypes.byref(self.err)
+            )
+        )
+        out = numbers.data[: numbers.n]
+        self.lib.mica_ids_release(ctypes.byref(ids))
+        self.lib.mica_ids_release(ctypes.byref(numbers))
+        return list(zip(out[::3], out[1::3])), out[2::3]
+
     def decode(self, ids, skip=False):
         array, text = (ctypes.c_int32 * len(ids))(*ids), Text()
         status = self.lib.mica_tokenizer_decode(self.t, array, len(ids), skip, ctypes.byref(text), ctypes.byref(self.err))
@@ -95,6 +108,7 @@ def load(path):
     lib.mica_tokenizer_create.argtypes = [pointer, ctypes.c_char_p, size, pointer, size, pointer]
     lib.mica_tokenizer_encode.argtypes = [pointer, ctypes.c_char_p, size, ctypes.c_uint, pointer, pointer]
     lib.mica_tokenizer_encode_pair.argtypes = [pointer, ctypes.c_char_p, size, ctypes.c_char_p, size, ctypes.c_uint, pointer, pointer, pointer]
+    lib.mica_tokenizer_encode_offsets.argtypes = [pointer, ctypes.c_char_p, size, ctypes.c_uint, pointer, pointer, pointer]
     lib.mica_tokenizer_decode.argtypes = [pointer, pointer, size, ctypes.c_bool, pointer, pointer]
     lib.mica_tokenizer_free.argtypes = [pointer]
     lib.mica_decode_stream_create.argtypes = [pointer, pointer, ctypes.c_bool, pointer]
@@ -111,6 +125,13 @@ class Comparison:
         self.real.no_truncation()
         self.real.no_padding()
         self.ours = Mica(text.encode())
+        self.plain = self.real, self.ours
+        spec = json.loads(text)
+        if spec["model"].get("byte_fallback") and spec["model"].get("end_of_word_suffix"):
+            # The bytes of a suffix are counted as if they were in the text: offsets would point nowhere.
+            spec["model"]["end_of_word_suffix"] = None
+            text = json.dumps(spec)
+            self.plain = Tokenizer.from_str(text), Mica(text.encode())
         self.size = max(self.real.get_vocab(True).values()) + 1
 
     def same(self, what, given, want, got):
@@ -139,6 +160,9 @@ class Comparison:
             text = self.shrink(text)
             want, got = self.real.encode(text, add_special_tokens=False).ids, self.ours.encode(text)[0]
         self.same("ids", text, want, got)
+        if want == got:
+            real = self.plain[0].encode(text, add_special_tokens=False)
+            self.same("offsets", text, (real.offsets, real.word_ids), self.plain[1].offsets(text))
         self.same("ids with special tokens", text, self.real.encode(text).ids, self.ours.encode(text, True)[0])
         pair = self.real.encode(text, other)
         got = self.ours.encode(text, True, other)

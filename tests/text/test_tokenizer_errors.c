@@ -237,7 +237,7 @@ static mica_status run_all(const char *json, size_t n, const char *config)
     static const char text[] = "Hello, w\xc3\xb6rld! [X]e\xcc\x81  the lowest 123 "
                                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     mica_tokenizer *t = NULL;
-    mica_ids ids = {0}, pair = {0}, types = {0};
+    mica_ids ids = {0}, pair = {0}, types = {0}, offsets = {0};
     mica_text out = {0};
     mica_decode_stream *s = NULL;
     mica_error err;
@@ -246,6 +246,7 @@ static mica_status run_all(const char *json, size_t n, const char *config)
     if (status == MICA_OK)
         status = mica_tokenizer_encode(t, text, sizeof text - 1, MICA_ADD_SPECIAL_TOKENS, &ids, &err);
     if (status == MICA_OK) status = mica_tokenizer_encode_pair(t, text, 5, text, 7, 1, &pair, &types, &err);
+    if (status == MICA_OK) status = mica_tokenizer_encode_offsets(t, text, sizeof text - 1, 0, &pair, &offsets, &err);
     if (status == MICA_OK) status = mica_tokenizer_decode(t, ids.data, ids.n, false, &out, &err);
     if (status == MICA_OK) status = mica_decode_stream_create(&s, t, true, &err);
     for (size_t i = 0; i < ids.n && status == MICA_OK; i++)
@@ -256,6 +257,7 @@ static mica_status run_all(const char *json, size_t n, const char *config)
     mica_ids_release(&ids);
     mica_ids_release(&pair);
     mica_ids_release(&types);
+    mica_ids_release(&offsets);
     mica_tokenizer_free(t);
     return status;
 }
@@ -285,6 +287,7 @@ static void test_memory(void **state)
     (void)state;
     static const char *const names[] = {"normalizer-precompiled",
                                         "normalizer-bert",
+                                        "normalizer-nfkc",
                                         "split-metaspace-first",
                                         "regex-1",
                                         "split-scripts",

@@ -155,23 +155,26 @@ static inline mica__buf zoo_spec(mica__jval entry, mica__jval glass)
     return out;
 }
 
-/* The tokenizer.json of that name in zoo.json. */
-static inline mica__buf zoo_find(const char *name)
+/* The tokenizer.json of that name in zoo.json, with another shared model if glass is not NULL. */
+static inline mica__buf zoo_find_with(const char *name, mica__jval glass)
 {
     size_t n;
     mica__buf found = {0};
     char *text = read_file(MICA_TEST_DATA "/tokenizers/zoo.json", &n);
     mica__json doc = parse_json(text, n);
     mica__jval list = mica__json_get(mica__json_root(&doc), "tokenizers");
+    if (!glass) glass = mica__json_get(mica__json_root(&doc), "glass");
     for (mica__jval e = mica__json_first(list); e && !found.n; e = mica__json_next(list, e)) {
         mica__str title = {NULL, 0};
         mica__json_string(mica__json_get(e, "name"), &title);
-        if (mica__str_is(title, name)) found = zoo_spec(e, mica__json_get(mica__json_root(&doc), "glass"));
+        if (mica__str_is(title, name)) found = zoo_spec(e, glass);
     }
     mica__json_release(&doc);
     free(text);
     if (!found.n) fail_msg("no tokenizer '%s' in zoo.json", name);
     return found;
 }
+
+static inline mica__buf zoo_find(const char *name) { return zoo_find_with(name, NULL); }
 
 #endif
