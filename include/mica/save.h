@@ -5,7 +5,9 @@
  *     if (mica_convert("Qwen3-0.6B", "Qwen3-0.6B-4bit", &options, &report, &err)) ...
  *     mica_save_report_free(report);
  *
- * The target folder appears under its name when it is complete, never before: it is written beside its place and renamed at the end. Tensors
+ * The target folder appears under its name when it is complete, never before: it is written beside its place and renamed at the end. What a process
+ * that was killed, or a call that was cancelled, had written by then waits there in ".NAME.mica-partial": the same call takes it over, checks it, and goes on.
+ * Another call for the same target removes it. Tensors
  * go from the mapped source to the target piece by piece, so memory does not grow with the model. The bytes written depend
  * neither on the machine nor on the number of threads. */
 #ifndef MICA_SAVE_H
@@ -62,6 +64,7 @@ typedef struct mica_save_report {
     int n_shards;
     uint64_t n_parameters;
     uint64_t source_bytes, tensor_bytes; /* of all tensors before and after */
+    uint64_t resumed_bytes;              /* of source_bytes, what an earlier call had converted already */
     double bits_per_weight;              /* tensor_bytes * 8 / n_parameters */
     double seconds;
     const mica_save_kind *kinds; /* [n_kinds] in the order of the model */
@@ -71,7 +74,8 @@ MICA_API void mica_save_report_free(mica_save_report *report); /* NULL allowed *
 
 /* source: a checkpoint folder or a .gguf file. report may be NULL, else *report is NULL after a failure. INVALID for options that do not go together or a
  * folder that cannot be named so; CANNOT_CREATE if the folder exists (and is not empty) and overwrite is false, or if nothing can be made there;
- * BUSY if another process writes the same folder; IO (disk full); CANCELLED. After a failure there is no trace of the target. */
+ * BUSY if another process writes the same folder; IO (disk full); CANCELLED. After a failure there is no trace of the target, but for what a cancelled call
+ * leaves beside it. */
 MICA_API mica_status mica_convert(const char *source, const char *folder, const mica_save_options *options,
                                   mica_save_report **report, mica_error *err) MICA_NODISCARD;
 /* The same from the checkpoint of a loaded model. Weights that were quantized while they were loaded are saved so in MLX's format, unless the options say

@@ -90,7 +90,22 @@ static void unwatch(int slot)
 /* ---- opening ---- */
 
 /* Opens a regular file for reading, never blocking on a FIFO or device. */
-static mica_status open_regular(const char *path, int *fd, size_t *n, mica_error *err)
+static mica__file_state state_of(const struct stat *st)
+{
+#ifdef __APPLE__
+    const struct timespec modified = st->st_mtimespec, changed = st->st_ctimespec;
+#else
+    const struct timespec modified = st->st_mtim, changed = st->st_ctim;
+#endif
+    return (mica__file_state){
+        .inode = (uint64_t)st->st_ino,
+        .n_bytes = (uint64_t)st->st_size,
+        .modified_ns = (int64_t)modified.tv_sec * 1000000000 + modified.tv_nsec,
+        .changed_ns = (int64_t)changed.tv_sec * 1000000000 + changed.tv_nsec,
+    };
+}
+
+static mica_status open_regular(const char *path, int *fd, mica__file_state *state, mica_error *err)
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (*fd < 0) return mica__fail_errno(err, errno, "open", path);
@@ -104,7 +119,7 @@ static mica_status open_regular(const char *path, int *fd, size_t *n, mica_error
         close(*fd);
         return status;
     }
-    *n = (size_t)st.st_size;
+    *state = state_of(&st);
     return MICA_OK;
 }
 
@@ -112,8 +127,9 @@ mica_status mica__mapping_open(mica__mapping *out, const char *path, mica_error 
 {
     *out = (mica__mapping){.slot = -1};
     int fd;
-    size_t n;
-    MICA_TRY(open_regular(path, &fd, &n, err));
+    mica__file_state state;
+    MICA_TRY(open_regular(path, &fd, &state, err));
+    const size_t n = (size_t)state.n_bytes;
     void *data = n ? mmap(NULL, n, PROT_READ, MAP_SHARED, fd, 0) : NULL;
     int map_errno = errno;
     close(fd);
@@ -125,6 +141,7 @@ mica_status mica__mapping_open(mica__mapping *out, const char *path, mica_error 
     }
     out->data = data;
     out->n = n;
+    out->state = state;
     if (data) out->slot = watch(out->data, n);
     return MICA_OK;
 }
@@ -155,11 +172,27 @@ void mica__mapping_release(mica__mapping *m)
     *m = (mica__mapping){.slot = -1};
 }
 
+bool mica__file_read_at(int fd, void *out, size_t n, size_t offset)
+{
+    uint8_t *p = out;
+    while (n) {
+        const ssize_t got = pread(fd, p, n, (off_t)offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got == 0) errno = 0;
+        if (got <= 0) return false;
+        p += got;
+        offset += (size_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
 mica_status mica__file_read(mica__buf *out, const char *path, size_t max_bytes, mica_error *err)
 {
     int fd;
-    size_t n;
-    MICA_TRY(open_regular(path, &fd, &n, err));
+    mica__file_state state;
+    MICA_TRY(open_regular(path, &fd, &state, err));
+    const size_t n = (size_t)state.n_bytes;
     mica_status status = MICA_OK;
     size_t total = 0;
     if (n > max_bytes) {

@@ -9,11 +9,18 @@
 
 #include "str.h"
 
+/* What is different once somebody wrote to a file, or put another one in its place. */
+typedef struct mica__file_state {
+    uint64_t inode, n_bytes;
+    int64_t modified_ns, changed_ns; /* content; content or attributes */
+} mica__file_state;
+
 typedef struct mica__mapping {
     const uint8_t *data; /* NULL when n == 0 */
     size_t n;            /* bytes */
     char *path;
-    int slot; /* private */
+    mica__file_state state; /* when it was mapped */
+    int slot;               /* private */
 } mica__mapping;
 
 /* Maps a whole regular file for reading. NOT_FOUND, ACCESS, DATA (not a regular file), SYSTEM. */
@@ -31,6 +38,9 @@ mica_status mica__file_read(mica__buf *out, const char *path, size_t max_bytes, 
 mica_status mica__file_write(const char *path, const void *bytes, size_t n, mica_error *err);
 /* The same for content that lies in several pieces, written one after the other. */
 mica_status mica__file_write_parts(const char *path, const mica__str *parts, size_t n_parts, mica_error *err);
+
+/* n bytes at `offset` of an open file; false (errno, or 0 at its end) if they are not there. */
+bool mica__file_read_at(int fd, void *out, size_t n, size_t offset);
 
 bool mica__path_is_dir(const char *path);
 bool mica__path_is_file(const char *path);

@@ -23,8 +23,8 @@ static bool is_dots(const char *name) { return !strcmp(name, ".") || !strcmp(nam
 
 /* ---- removing ------------------------------------------------------------------------------------------------------------- */
 
-/* Files of the folder, and of SUBFOLDER in it. False (errno) if something could not be removed. */
-static bool empty_folder(int at, const char *name, bool is_subfolder)
+/* Files of the folder, but for those that stay (NULL: none), and of SUBFOLDER in it. False (errno) if something could not be removed. */
+static bool empty_folder(int at, const char *name, mica__file_chooser *stays, bool is_subfolder)
 {
     int fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -35,9 +35,9 @@ static bool empty_folder(int at, const char *name, bool is_subfolder)
     bool ok = true;
     int why = 0;
     for (struct dirent *e; ok && (e = readdir(dir));) {
-        if (is_dots(e->d_name)) continue;
+        if (is_dots(e->d_name) || (stays && stays(mica__str_from(e->d_name)))) continue;
         if (unlinkat(fd, e->d_name, 0) == 0) continue;
-        ok = !is_subfolder && !strcmp(e->d_name, SUBFOLDER) && empty_folder(fd, e->d_name, true) &&
+        ok = !is_subfolder && !strcmp(e->d_name, SUBFOLDER) && empty_folder(fd, e->d_name, NULL, true) &&
              unlinkat(fd, e->d_name, AT_REMOVEDIR) == 0;
         why = errno;
     }
@@ -48,7 +48,7 @@ static bool empty_folder(int at, const char *name, bool is_subfolder)
 
 static void remove_folder(const char *path)
 {
-    if (empty_folder(AT_FDCWD, path, false)) rmdir(path);
+    if (empty_folder(AT_FDCWD, path, NULL, false)) rmdir(path);
 }
 
 /* ---- opening -------------------------------------------------------------------------------------------------------------- */
@@ -137,8 +137,20 @@ static bool same_folder(int fd, const char *path)
     return fstat(fd, &a) == 0 && lstat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+static bool is_mine(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_uid == geteuid();
+}
+
+mica_status mica__new_folder_empty(mica__new_folder *f, mica_error *err)
+{
+    if (empty_folder(AT_FDCWD, f->work, NULL, false)) return MICA_OK;
+    return mica__fail_errno(err, errno, "empty", f->work);
+}
+
 /* Makes or takes over the work folder. Between making and locking it somebody else may have finished with it: then again. */
-static mica_status lock_work(mica__new_folder *f, mica_error *err)
+static mica_status lock_work(mica__new_folder *f, mica__file_chooser *stays, mica_error *err)
 {
     for (int attempt = 0; attempt < 100; attempt++) {
         if (mkdir(f->work, 0777) != 0 && errno != EEXIST) {
@@ -155,7 +167,7 @@ static mica_status lock_work(mica__new_folder *f, mica_error *err)
         }
         if (same_folder(fd, f->work)) {
             f->lock = fd;
-            if (empty_folder(AT_FDCWD, f->work, false)) return MICA_OK;
+            if (empty_folder(AT_FDCWD, f->work, is_mine(fd) ? stays : NULL, false)) return MICA_OK;
             return mica__fail_errno(err, errno, "empty", f->work);
         }
         close(fd);
@@ -163,13 +175,14 @@ static mica_status lock_work(mica__new_folder *f, mica_error *err)
     return mica__fail(err, MICA_BUSY, "%s: is being written by other processes", f->path);
 }
 
-mica_status mica__new_folder_open(mica__new_folder *out, const char *path, bool replace, mica_error *err)
+mica_status mica__new_folder_open(mica__new_folder *out, const char *path, bool replace, mica__file_chooser *stays,
+                                  mica_error *err)
 {
     *out = (mica__new_folder){.lock = -1, .replace = replace};
     mica_status status = take_path(out, path, err);
     if (status == MICA_OK) {
         out->work = work_path(out->path);
-        status = out->work ? lock_work(out, err) : mica__fail_memory(err, strlen(path), "a path");
+        status = out->work ? lock_work(out, stays, err) : mica__fail_memory(err, strlen(path), "a path");
     }
     if (status != MICA_OK) {
         if (out->lock < 0) { /* not ours to remove */
@@ -184,7 +197,7 @@ mica_status mica__new_folder_open(mica__new_folder *out, const char *path, bool 
 /* ---- finishing ------------------------------------------------------------------------------------------------------------ */
 
 /* Links the old folder's other files into the new one. */
-static mica_status keep_files(const mica__new_folder *f, bool (*belongs)(mica__str name), mica_error *err)
+static mica_status keep_files(const mica__new_folder *f, mica__file_chooser *belongs, mica_error *err)
 {
     DIR *dir = opendir(f->path);
     if (!dir) return mica__fail_errno(err, errno, "list", f->path);
@@ -244,7 +257,7 @@ static void sync_folder(const char *path, size_t n)
     mica__free(dir);
 }
 
-mica_status mica__new_folder_commit(mica__new_folder *f, bool (*belongs)(mica__str name), mica_error *err)
+mica_status mica__new_folder_commit(mica__new_folder *f, mica__file_chooser *belongs, mica_error *err)
 {
     bool taken = mica__path_is_dir(f->path), swapped = false;
     mica_status status = MICA_OK;
@@ -273,6 +286,11 @@ mica_status mica__new_folder_commit(mica__new_folder *f, bool (*belongs)(mica__s
 void mica__new_folder_release(mica__new_folder *f)
 {
     if (f->work) remove_folder(f->work);
+    mica__new_folder_leave(f);
+}
+
+void mica__new_folder_leave(mica__new_folder *f)
+{
     if (f->lock >= 0) close(f->lock);
     mica__free(f->work);
     mica__free(f->path);

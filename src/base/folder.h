@@ -7,7 +7,8 @@
  *     mica__new_folder_release(&f);                     // without a commit: nothing is left behind
  *
  * The work folder is ".NAME.mica-partial" in the same parent and is locked while it is in use. A process that was killed leaves one
- * without a lock, which the next one to make NAME empties and uses. Another process that makes NAME at the same time gets BUSY. */
+ * without a lock, which the next one to make NAME uses: it empties it, or asks for files to stay and goes on with them. Another process that
+ * makes NAME at the same time gets BUSY. */
 #ifndef MICA_BASE_FOLDER_H
 #define MICA_BASE_FOLDER_H
 
@@ -20,14 +21,23 @@ typedef struct mica__new_folder {
     bool replace;
 } mica__new_folder;
 
+/* True for a file that is wanted. */
+typedef bool mica__file_chooser(mica__str name);
+
 /* Missing folders above `path` are made. An empty folder of that name is fine; one with content only if `replace` is true (CANNOT_CREATE), and
- * then it may hold no folders but those that replacing it knows ("additional_chat_templates"). INVALID: no name for a folder. */
-mica_status mica__new_folder_open(mica__new_folder *out, const char *path, bool replace, mica_error *err);
+ * then it may hold no folders but those that replacing it knows ("additional_chat_templates"). INVALID: no name for a folder. Of what a killed process
+ * of this user left in the work folder the files for which stays(name) is true are there; NULL: none. */
+mica_status mica__new_folder_open(mica__new_folder *out, const char *path, bool replace, mica__file_chooser *stays,
+                                  mica_error *err);
+/* Removes everything from the work folder. */
+mica_status mica__new_folder_empty(mica__new_folder *f, mica_error *err);
 /* Everything in the work folder is made durable and the folder gets its name at one stroke. If it takes the place of another one, that one's
  * files for which belongs(name) is false stay; the others are removed. */
-mica_status mica__new_folder_commit(mica__new_folder *f, bool (*belongs)(mica__str name), mica_error *err);
+mica_status mica__new_folder_commit(mica__new_folder *f, mica__file_chooser *belongs, mica_error *err);
 /* Removes the work folder if it was not committed. {.lock = -1} allowed. */
 void mica__new_folder_release(mica__new_folder *f);
+/* The same, but the work folder stays as if the process had been killed. */
+void mica__new_folder_leave(mica__new_folder *f);
 
 /* Bytes that may still be written where `path` is; UINT64_MAX if nobody knows. */
 uint64_t mica__free_space(const char *path);

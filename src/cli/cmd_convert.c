@@ -90,6 +90,9 @@ static void print_table(const mica_save_report *r, const evaluation *e)
 {
     out_printf("%s: %.1f MB in %d file%s, %.3f bits per weight, %.1f s\n", r->path, (double)r->tensor_bytes / 1e6,
                r->n_shards, r->n_shards == 1 ? "" : "s", r->bits_per_weight, r->seconds);
+    if (r->resumed_bytes)
+        out_printf("%.0f%% of it had been converted before\n",
+                   100 * (double)r->resumed_bytes / (double)r->source_bytes);
     bool any = false;
     for (int i = 0; i < r->n_kinds; i++) any |= r->kinds[i].largest_error > 0;
     if (any)
@@ -108,8 +111,9 @@ static void print_json(const mica_save_report *r, const evaluation *e)
     out_printf("{\"path\": ");
     out_json(r->path);
     out_printf(", \"shards\": %d, \"parameters\": %" PRIu64 ", \"source_bytes\": %" PRIu64 ", \"bytes\": %" PRIu64
-               ", \"bits_per_weight\": %.6f, \"seconds\": %.3f, \"layers\": [",
-               r->n_shards, r->n_parameters, r->source_bytes, r->tensor_bytes, r->bits_per_weight, r->seconds);
+               ", \"resumed_bytes\": %" PRIu64 ", \"bits_per_weight\": %.6f, \"seconds\": %.3f, \"layers\": [",
+               r->n_shards, r->n_parameters, r->source_bytes, r->tensor_bytes, r->resumed_bytes, r->bits_per_weight,
+               r->seconds);
     for (int i = 0; i < r->n_kinds; i++) {
         const mica_save_kind *k = &r->kinds[i];
         out_printf("%s{\"name\": ", i ? ", " : "");
@@ -205,6 +209,7 @@ static int convert(const choices *c, const char *source, uint64_t shard, const c
     evaluation e = {0};
     if (status == MICA_OK) evaluate(c, source, report, &e);
     interrupt_defer(false, false);
+    if (status == MICA_CANCELLED) warn("interrupted; the same command goes on from there");
     if (status != MICA_OK) return fail(&err);
     (c->json ? print_json : print_table)(report, &e);
     mica_save_report_free(report);
@@ -295,9 +300,10 @@ int cmd_convert(int argc, char **argv)
     };
     command_line line = {.verb = "convert",
                          .synopsis = "MODEL FOLDER",
-                         .about = "Writes a checkpoint into a new folder: in MLX's format, quantized or not, or in the "
-                                  "plain one of Transformers.\nMODEL is anything that mica reads. FOLDER appears when "
-                                  "it is complete.",
+                         .about =
+                             "Writes a checkpoint into a new folder: in MLX's format, quantized or not, or in the "
+                             "plain one of Transformers.\nMODEL is anything that mica reads. FOLDER appears when it "
+                             "is complete.\nAfter an interruption the same command goes on from there.",
                          .groups = {{"Options", own, sizeof own / sizeof own[0]}},
                          .n_groups = 1,
                          .max_words = 2};

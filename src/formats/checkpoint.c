@@ -147,6 +147,13 @@ void mica__checkpoint_forget(const mica__checkpoint *c)
     for (size_t i = 0; i < c->n_files; i++) mica__mapping_forget(&c->files[i].mapping, 0, c->files[i].mapping.n);
 }
 
+bool mica__checkpoint_file_state(const mica__checkpoint *c, size_t i, mica__file_state *out)
+{
+    if (i >= c->n_files) return false;
+    *out = c->files[i].mapping.state;
+    return true;
+}
+
 mica_status mica__checkpoint_check(const mica__checkpoint *c, mica_error *err)
 {
     if (!c) return MICA_OK;

@@ -81,6 +81,9 @@ mica_status mica__checkpoint_text(mica__checkpoint *c, const char *name, mica__s
 /* Lets go of a kept text (tokenizer.json can be large). */
 void mica__checkpoint_forget_text(mica__checkpoint *c, const char *name);
 
+/* The state of file i when it was mapped; false if there are no more. */
+bool mica__checkpoint_file_state(const mica__checkpoint *c, size_t i, mica__file_state *out);
+
 /* True if what `path` leads to lies in the folder, or in blobs/ when the folder is REPOSITORY/snapshots/REVISION. */
 bool mica__checkpoint_leads_inside(const char *folder, const char *path);
 

@@ -58,6 +58,38 @@ static mica_status source_open(source *s, const char *path, const mica_save_opti
     return mica__weight_list_make(&s->list, &s->spec, &s->weights, s->checkpoint, &o->notices, err);
 }
 
+/* ---- going on with what another process began ----------------------------------------------------------------------------- */
+
+/* What it is worth to keep of a work folder. The texts are made anew: they cost nothing, and what is beside the source may have changed. */
+static bool may_resume(mica__str name)
+{
+    return mica__str_is(name, MICA__SAVE_RECORD) ||
+           (mica__str_starts(name, "model") && mica__str_ends(name, ".safetensors"));
+}
+
+static void notice_resumed(const mica__save_record *r, const mica__new_folder *f, const mica_save_options *o)
+{
+    mica__buf text = {0};
+    if (!o->notices.notice || !r->n_found) return;
+    mica__buf_printf(&text, "%s: going on where an earlier conversion stopped, %zu of %zu pieces are there", f->path,
+                     r->n_found, r->n_pieces);
+    if (!text.failed) o->notices.notice(o->notices.context, text.p);
+    mica__buf_release(&text);
+}
+
+static mica_status open_record(mica__save_record *r, source *s, const mica__save_plan *plan, mica__new_folder *f,
+                               const mica_save_options *o, mica_error *err)
+{
+    const size_t n = mica__save_n_pieces(plan);
+    const mica__fingerprint print = mica__save_fingerprint(plan, s->checkpoint, o, n);
+    if (mica__save_record_open(r, f->work, print, n)) {
+        notice_resumed(r, f, o);
+        return MICA_OK;
+    }
+    MICA_TRY(mica__new_folder_empty(f, err));
+    return mica__save_record_create(r, f->work, print, n, err);
+}
+
 /* ---- files ---------------------------------------------------------------------------------------------------------------- */
 
 static mica_status write_text(const char *work, const char *name, const mica__buf *text, mica_error *err)
@@ -128,19 +160,25 @@ static mica_status check_space(const mica__save_plan *plan, const mica__new_fold
 }
 
 static mica_status write_all(source *s, mica__save_plan *plan, mica__new_folder *f, const mica_save_options *o,
-                             mica_error *err)
+                             uint64_t *resumed, mica_error *err)
 {
     const mica__save_target target = {f->work, f->path};
-    MICA_TRY(check_space(plan, f, err));
-    MICA_TRY(mica__save_write(plan, s->checkpoint, &target, o, err));
-    MICA_TRY(write_texts(s, plan, f, o, err));
-    return mica__new_folder_commit(f, mica__save_belongs, err);
+    mica__save_record record = {.fd = -1};
+    mica_status status = open_record(&record, s, plan, f, o, err);
+    /* What was begun has its room already. */
+    if (status == MICA_OK && !record.n_found) status = check_space(plan, f, err);
+    if (status == MICA_OK) status = mica__save_write(plan, s->checkpoint, &target, &record, o, resumed, err);
+    if (status == MICA_OK) status = write_texts(s, plan, f, o, err);
+    if (status == MICA_OK) status = mica__save_record_finish(&record, f->work, err);
+    mica__save_record_release(&record);
+    if (status == MICA_OK) status = mica__new_folder_commit(f, mica__save_belongs, err);
+    return status;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------------ */
 
-static mica_status make_report(mica_save_report **out, mica__save_plan *plan, const char *path, double seconds,
-                               mica_error *err)
+static mica_status make_report(mica_save_report **out, mica__save_plan *plan, const char *path, uint64_t resumed,
+                               double seconds, mica_error *err)
 {
     struct saved_report *r = mica__calloc(1, sizeof *r);
     char *kept = mica__strndup(path, strlen(path));
@@ -158,6 +196,7 @@ static mica_status make_report(mica_save_report **out, mica__save_plan *plan, co
         .n_parameters = r->plan.n_parameters,
         .source_bytes = r->plan.source_bytes,
         .tensor_bytes = r->plan.n_bytes,
+        .resumed_bytes = resumed,
         .bits_per_weight = (double)r->plan.n_bytes * 8 / (double)r->plan.n_parameters,
         .seconds = seconds,
         .kinds = r->plan.kinds,
@@ -181,6 +220,7 @@ mica_status mica_convert(const char *from, const char *folder, const mica_save_o
 {
     const mica_save_options none = {0};
     const double start = now();
+    uint64_t resumed = 0;
     if (!options) options = &none;
     if (report) *report = NULL;
     source s = {0};
@@ -196,9 +236,10 @@ mica_status mica_convert(const char *from, const char *folder, const mica_save_o
         .head = s.keep_wrapper ? "language_model." : "",
     };
     if (status == MICA_OK) status = mica__save_plan_make(&plan, &what, options, err);
-    if (status == MICA_OK) status = mica__new_folder_open(&f, folder, options->overwrite, err);
-    if (status == MICA_OK) status = write_all(&s, &plan, &f, options, err);
-    if (status == MICA_OK && report) status = make_report(report, &plan, f.path, now() - start, err);
+    if (status == MICA_OK) status = mica__new_folder_open(&f, folder, options->overwrite, may_resume, err);
+    if (status == MICA_OK) status = write_all(&s, &plan, &f, options, &resumed, err);
+    if (status == MICA_OK && report) status = make_report(report, &plan, f.path, resumed, now() - start, err);
+    if (status == MICA_CANCELLED) mica__new_folder_leave(&f);
     mica__new_folder_release(&f);
     mica__save_plan_release(&plan);
     source_close(&s);

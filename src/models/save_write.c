@@ -3,7 +3,7 @@
  * A shard's matrices are cut into pieces of about PIECE elements. Threads take one piece after the other, make it in memory of their own, and
  * write it where the plan says it belongs. A piece's bytes depend on its rows alone and the figures are added up in the order of pieces, so
  * neither the files nor the report know how many threads there were. What was read is let go of at once: the peak of memory is a few pieces
- * for each thread. */
+ * for each thread. A piece that an earlier process wrote, by the record and by its bytes, is left as it is. */
 #include "save_write.h"
 
 #include "base/thread.h"
@@ -36,16 +36,17 @@ typedef struct job {
     mica__save_plan *plan;
     const mica__checkpoint *checkpoint;
     const mica_save_options *options;
+    const mica__save_record *record;
     mica__quantizer quantizer;
     const char *file; /* for messages */
     int fd;
-    piece *pieces; /* [n_pieces] of one shard */
-    size_t n_pieces;
-    size_t n_scratch; /* elements that a thread's memory has room for */
+    piece *pieces;             /* [n_pieces] of one shard */
+    size_t n_pieces, n_before; /* n_before: in the shards before */
+    size_t n_scratch;          /* elements that a thread's memory has room for */
     atomic_size_t next;
     atomic_bool stop;
-    atomic_uint_fast64_t done; /* bytes of the source, over all shards */
-    pthread_mutex_t lock;      /* guards the first failure */
+    atomic_uint_fast64_t done, resumed; /* bytes of the source, over all shards */
+    pthread_mutex_t lock;               /* guards the first failure */
     mica_status status;
     mica_error *err;
 } job;
@@ -138,9 +139,43 @@ static void forget(const job *j, const mica__wanted *w, const piece *p)
     }
 }
 
+static uint64_t bytes_of_piece(const mica__save_entry *e, const piece *p)
+{
+    const mica__wanted *w = e->wanted;
+    uint64_t n = w->view->n_bytes + (w->scales ? w->scales->n_bytes : 0) + (w->biases ? w->biases->n_bytes : 0);
+    return (uint64_t)((double)n * (double)p->n / (double)e->n_rows);
+}
+
+/* Where rows of a piece lie in the file. */
+static size_t span_of(const mica__save_tensor *t, const piece *p, size_t *at)
+{
+    *at = t->at + (size_t)p->first * t->row_bytes;
+    return (size_t)p->n * t->row_bytes;
+}
+
+/* Takes a piece over that an earlier process wrote. */
+static bool resume_piece(job *j, piece *p, const scratch *s)
+{
+    const mica__save_entry *e = &j->plan->entries[p->entry];
+    const size_t number = j->n_before + (size_t)(p - j->pieces);
+    if (!mica__save_record_has(j->record, number)) return false;
+    const mica__save_line *line = &j->record->lines[number];
+    mica__fingerprint found = {{0}};
+    for (int i = 0; i < e->n_tensors; i++) {
+        size_t at, n = span_of(&e->tensors[i], p, &at);
+        if (!mica__file_read_at(j->fd, s->parts[i], n, at)) return false;
+        found = mica__fingerprint_add(found, s->parts[i], n);
+    }
+    if (memcmp(&found, &line->bytes, sizeof found) != 0) return false;
+    p->error = line->error;
+    atomic_fetch_add(&j->resumed, bytes_of_piece(e, p));
+    return true;
+}
+
 static mica_status convert_piece(job *j, piece *p, scratch *s, mica_error *err)
 {
     const mica__save_entry *e = &j->plan->entries[p->entry];
+    mica__fingerprint made = {{0}};
     const void *out[3] = {s->parts[0], s->parts[1], s->parts[2]};
     mica_status status = MICA_OK;
     if (e->action == MICA__SAVE_PLAIN)
@@ -152,11 +187,13 @@ static mica_status convert_piece(job *j, piece *p, scratch *s, mica_error *err)
     else
         copy_packed(e, p, s, out);
     for (int i = 0; i < e->n_tensors && status == MICA_OK; i++) {
-        const mica__save_tensor *t = &e->tensors[i];
-        const size_t n = (size_t)p->n * t->row_bytes, at = t->at + (size_t)p->first * t->row_bytes;
+        size_t at, n = span_of(&e->tensors[i], p, &at);
+        made = mica__fingerprint_add(made, out[i], n);
         status = write_at(j, out[i], n, at, err);
         if (i == 0) start_writing(j, n, at);
     }
+    if (status == MICA_OK)
+        status = mica__save_record_add(j->record, j->n_before + (size_t)(p - j->pieces), made, &p->error, err);
     forget(j, e->wanted, p);
     return status;
 }
@@ -196,14 +233,7 @@ static void report(job *j)
     if (!progress->report ||
         progress->report(progress->context, "convert", atomic_load(&j->done), j->plan->source_bytes))
         return;
-    fail_job(j, mica__fail(&err, MICA_CANCELLED, "converting was cancelled"), &err);
-}
-
-static uint64_t bytes_of_piece(const mica__save_entry *e, const piece *p)
-{
-    const mica__wanted *w = e->wanted;
-    uint64_t n = w->view->n_bytes + (w->scales ? w->scales->n_bytes : 0) + (w->biases ? w->biases->n_bytes : 0);
-    return (uint64_t)((double)n * (double)p->n / (double)e->n_rows);
+    fail_job(j, mica__fail(&err, MICA_CANCELLED, "converting was cancelled; the same call goes on from there"), &err);
 }
 
 static void work(void *context, int id, int n_members)
@@ -218,7 +248,7 @@ static void work(void *context, int id, int n_members)
         size_t i = atomic_fetch_add(&j->next, 1);
         if (i >= j->n_pieces) break;
         piece *p = &j->pieces[i];
-        mica_status status = convert_piece(j, p, &s, &err);
+        mica_status status = resume_piece(j, p, &s) ? MICA_OK : convert_piece(j, p, &s, &err);
         if (status != MICA_OK) fail_job(j, status, &err);
         atomic_fetch_add(&j->done, bytes_of_piece(&j->plan->entries[p->entry], p));
         if (id == 0) report(j);
@@ -235,6 +265,19 @@ static int64_t rows_of_piece(const mica__save_entry *e)
     return most > step ? most : step;
 }
 
+static size_t pieces_of(const mica__save_entry *e)
+{
+    const int64_t rows = rows_of_piece(e);
+    return (size_t)((e->n_rows + rows - 1) / rows);
+}
+
+size_t mica__save_n_pieces(const mica__save_plan *plan)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < plan->n; i++) n += pieces_of(&plan->entries[i]);
+    return n;
+}
+
 static mica_status cut(job *j, size_t first, size_t end, mica_error *err)
 {
     size_t n = 0;
@@ -245,7 +288,7 @@ static mica_status cut(job *j, size_t first, size_t end, mica_error *err)
         if (rows > e->n_rows) rows = e->n_rows;
         size_t elements = (size_t)(rows * e->n_columns);
         if (elements > j->n_scratch) j->n_scratch = elements;
-        n += (size_t)((e->n_rows + rows_of_piece(e) - 1) / rows_of_piece(e));
+        n += pieces_of(e);
     }
     j->pieces = mica__calloc(n, sizeof *j->pieces);
     if (!j->pieces) return mica__fail_memory(err, n * sizeof *j->pieces, "the pieces of a shard");
@@ -296,9 +339,13 @@ static mica_status lay_out(mica__save_plan *plan, size_t first, size_t end, cons
     return status;
 }
 
-/* Room for the whole file, so that a full disk shows before the work is done. */
+/* Room for the whole file, and for no more, so that a full disk shows before the work is done. */
 static mica_status make_room(const job *j, size_t n, mica_error *err)
 {
+    struct stat st;
+    if (fstat(j->fd, &st) != 0) return mica__fail_errno(err, errno, "write", j->file);
+    if (!S_ISREG(st.st_mode)) return mica__fail(err, MICA_CANNOT_CREATE, "%s: is not a regular file", j->file);
+    if (st.st_size > (off_t)n && ftruncate(j->fd, (off_t)n) != 0) return mica__fail_errno(err, errno, "write", j->file);
 #ifdef __linux__
     if (fallocate(j->fd, 0, 0, (off_t)n) == 0) return MICA_OK;
     if (errno == ENOSPC || errno == EFBIG || errno == EDQUOT) return mica__fail_errno(err, errno, "write", j->file);
@@ -326,6 +373,7 @@ static mica_status fill_shard(job *j, size_t first, size_t end, mica__team *team
     mica__safetensors_layout_release(&layout);
     mica__free(j->pieces);
     j->pieces = NULL;
+    j->n_before += j->n_pieces;
     return status;
 }
 
@@ -338,7 +386,7 @@ static mica_status write_shard(job *j, int shard, size_t first, size_t end, cons
     mica_status status = path && shown ? MICA_OK : mica__fail_memory(err, strlen(target->work), "a path");
     if (status == MICA_OK) {
         j->file = shown;
-        j->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        j->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
         if (j->fd < 0) status = mica__fail_errno(err, errno, "create", shown);
     }
     if (status == MICA_OK) {
@@ -362,12 +410,14 @@ static void note_errors(mica__save_plan *plan, const mica__quantization_error *s
 }
 
 mica_status mica__save_write(mica__save_plan *plan, const mica__checkpoint *checkpoint, const mica__save_target *target,
-                             const mica_save_options *options, mica_error *err)
+                             const mica__save_record *record, const mica_save_options *options, uint64_t *resumed,
+                             mica_error *err)
 {
     const char *quantizer = options->quantizer;
     job j = {.plan = plan,
              .checkpoint = checkpoint,
              .options = options,
+             .record = record,
              .quantizer = quantizer && !strcmp(quantizer, "search") ? MICA__QUANTIZER_SEARCH : MICA__QUANTIZER_MLX,
              .lock = PTHREAD_MUTEX_INITIALIZER};
     mica__team *team = NULL;
@@ -381,6 +431,7 @@ mica_status mica__save_write(mica__save_plan *plan, const mica__checkpoint *chec
     }
     if (status == MICA_OK) status = mica__checkpoint_check(checkpoint, err);
     if (status == MICA_OK) note_errors(plan, sums);
+    *resumed = atomic_load(&j.resumed);
     mica__team_free(team);
     mica__free(sums);
     pthread_mutex_destroy(&j.lock);

@@ -78,7 +78,7 @@ static void test_new(void **state)
 {
     (void)state;
     mica__new_folder f;
-    assert_int_equal(mica__new_folder_open(&f, in_root("a/b/c//"), false, &err), MICA_OK); /* parents are made */
+    assert_int_equal(mica__new_folder_open(&f, in_root("a/b/c//"), false, NULL, &err), MICA_OK); /* parents are made */
     assert_string_equal(f.path, in_root("a/b/c"));
     assert_string_equal(f.work, in_root("a/b/.c.mica-partial"));
     write_one(&f, "w.bin", "1");
@@ -93,7 +93,7 @@ static void test_given_up(void **state)
 {
     (void)state;
     mica__new_folder f;
-    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, &err), MICA_OK);
+    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, NULL, &err), MICA_OK);
     write_one(&f, "w.bin", "1");
     char sub[600];
     snprintf(sub, sizeof sub, "%s/additional_chat_templates", f.work);
@@ -111,16 +111,16 @@ static void test_names(void **state)
     static const char *const bad[] = {"", "/", ".", "..", "a/..", "///"};
     mica__new_folder f;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(mica__new_folder_open(&f, bad[i], true, &err), MICA_INVALID);
+        assert_int_equal(mica__new_folder_open(&f, bad[i], true, NULL, &err), MICA_INVALID);
     put(in_root("file"), "");
-    assert_int_equal(mica__new_folder_open(&f, in_root("file"), true, &err), MICA_CANNOT_CREATE);
-    assert_int_equal(mica__new_folder_open(&f, in_root("file/x"), true, &err), MICA_CANNOT_CREATE);
+    assert_int_equal(mica__new_folder_open(&f, in_root("file"), true, NULL, &err), MICA_CANNOT_CREATE);
+    assert_int_equal(mica__new_folder_open(&f, in_root("file/x"), true, NULL, &err), MICA_CANNOT_CREATE);
     assert_int_equal(symlink("nowhere", in_root("dangling")), 0);
-    assert_int_not_equal(mica__new_folder_open(&f, in_root("dangling"), true, &err), MICA_OK);
+    assert_int_not_equal(mica__new_folder_open(&f, in_root("dangling"), true, NULL, &err), MICA_OK);
     char name[400];
     memset(name, 'n', sizeof name);
     name[sizeof name - 1] = 0;
-    assert_int_equal(mica__new_folder_open(&f, in_root(name), true, &err), MICA_INVALID);
+    assert_int_equal(mica__new_folder_open(&f, in_root(name), true, NULL, &err), MICA_INVALID);
 }
 
 static void test_existing(void **state)
@@ -128,13 +128,13 @@ static void test_existing(void **state)
     (void)state;
     mica__new_folder f;
     assert_int_equal(mkdir(in_root("x"), 0777), 0);
-    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, &err), MICA_OK); /* empty */
+    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, NULL, &err), MICA_OK); /* empty */
     write_one(&f, "new.bin", "1");
     put(in_root("x/sudden"), "meanwhile somebody else wrote here");
     assert_int_equal(mica__new_folder_commit(&f, is_ours, &err), MICA_CANNOT_CREATE);
     mica__new_folder_release(&f);
     assert_false(exists(in_root(".x.mica-partial")));
-    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, &err), MICA_CANNOT_CREATE);
+    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, NULL, &err), MICA_CANNOT_CREATE);
     assert_non_null(strstr(err.message, "exists already"));
     assert_true(holds(in_root("x/sudden"), "meanwhile somebody else wrote here"));
 }
@@ -149,7 +149,7 @@ static void test_replace(void **state)
     put(in_root("x/notes"), "mine");
     assert_int_equal(symlink("notes", in_root("x/link")), 0);
     assert_int_equal(symlink("x", in_root("to-x")), 0);
-    assert_int_equal(mica__new_folder_open(&f, in_root("to-x"), true, &err), MICA_OK); /* through a link */
+    assert_int_equal(mica__new_folder_open(&f, in_root("to-x"), true, NULL, &err), MICA_OK); /* through a link */
     assert_string_equal(f.path, in_root("x"));
     write_one(&f, "both.bin", "new");
     assert_true(holds(in_root("x/both.bin"), "old"));
@@ -161,7 +161,7 @@ static void test_replace(void **state)
     assert_false(exists(in_root("x/old.bin")));
     assert_false(exists(in_root(".x.mica-partial")));
     assert_int_equal(mkdir(in_root("x/folder"), 0777), 0);
-    assert_int_equal(mica__new_folder_open(&f, in_root("x"), true, &err), MICA_CANNOT_CREATE);
+    assert_int_equal(mica__new_folder_open(&f, in_root("x"), true, NULL, &err), MICA_CANNOT_CREATE);
     assert_non_null(strstr(err.message, "'folder'"));
 }
 
@@ -172,9 +172,9 @@ static void test_left_over(void **state)
     mica__new_folder f, second;
     assert_int_equal(mkdir(in_root(".x.mica-partial"), 0777), 0);
     put(in_root(".x.mica-partial/stale.bin"), "half");
-    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, &err), MICA_OK);
+    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, NULL, &err), MICA_OK);
     write_one(&f, "w.bin", "1");
-    assert_int_equal(mica__new_folder_open(&second, in_root("x"), false, &err), MICA_BUSY);
+    assert_int_equal(mica__new_folder_open(&second, in_root("x"), false, NULL, &err), MICA_BUSY);
     assert_true(exists(in_root(".x.mica-partial/w.bin")));
     assert_int_equal(mica__new_folder_commit(&f, is_ours, &err), MICA_OK);
     mica__new_folder_release(&f);
@@ -182,8 +182,31 @@ static void test_left_over(void **state)
     assert_false(exists(in_root("x/stale.bin")));
     assert_int_equal(mkdir(in_root(".y.mica-partial"), 0777), 0); /* something that no run of ours leaves */
     assert_int_equal(mkdir(in_root(".y.mica-partial/deep"), 0777), 0);
-    assert_int_not_equal(mica__new_folder_open(&f, in_root("y"), false, &err), MICA_OK);
+    assert_int_not_equal(mica__new_folder_open(&f, in_root("y"), false, NULL, &err), MICA_OK);
     assert_true(exists(in_root(".y.mica-partial/deep")));
+}
+
+static bool is_kept(mica__str name) { return mica__str_is(name, "done.bin"); }
+
+/* What was done stays for the next one that asks for it, and for nobody else. */
+static void test_going_on(void **state)
+{
+    (void)state;
+    mica__new_folder f;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, i == 2 ? NULL : is_kept, &err), MICA_OK);
+        assert_int_equal(exists(in_root(".x.mica-partial/done.bin")), i == 1);
+        assert_false(exists(in_root(".x.mica-partial/other.bin")));
+        write_one(&f, "done.bin", "1");
+        write_one(&f, "other.bin", "2");
+        mica__new_folder_leave(&f);
+        assert_true(exists(in_root(".x.mica-partial/other.bin")) && !exists(in_root("x")));
+    }
+    assert_int_equal(mica__new_folder_open(&f, in_root("x"), false, is_kept, &err), MICA_OK);
+    assert_int_equal(mica__new_folder_empty(&f, &err), MICA_OK);
+    assert_false(exists(in_root(".x.mica-partial/done.bin")));
+    mica__new_folder_release(&f);
+    assert_false(exists(in_root(".x.mica-partial")));
 }
 
 static mica_status attempt(void *context)
@@ -191,7 +214,7 @@ static mica_status attempt(void *context)
     (void)context;
     mica__new_folder f;
     mica_error ignored;
-    MICA_TRY(mica__new_folder_open(&f, in_root("x"), true, &ignored));
+    MICA_TRY(mica__new_folder_open(&f, in_root("x"), true, NULL, &ignored));
     mica_status status = mica__new_folder_commit(&f, is_ours, &ignored);
     mica__new_folder_release(&f);
     return status;
@@ -221,6 +244,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_existing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_replace, setup, teardown),
         cmocka_unit_test_setup_teardown(test_left_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_going_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_space, setup, teardown),
     };

@@ -135,7 +135,172 @@ static void test_progress(void **state)
     w = (watcher){.stop_at = 2};
     assert_int_equal(mica_convert(source, target, &options, NULL, &err), MICA_CANCELLED);
     assert_int_equal(err.status, MICA_CANCELLED);
+    assert_false(is_clean(true));
+}
+
+/* ---- going on after a call that did not finish ---------------------------------------------------------------------------- */
+
+static void copy_source(void)
+{
+    char command[1200];
+    snprintf(command, sizeof command, "cp -r '%s' '%s/copy' && chmod -R u+w '%s/copy'", source, root, root);
+    assert_int_equal(system(command), 0);
+    snprintf(source, sizeof source, "%s/copy", root);
+}
+
+static void read_weights(mica__buf *out)
+{
+    char path[200];
+    mica__buf_clear(out);
+    snprintf(path, sizeof path, "%s/model.safetensors", target);
+    assert_int_equal(mica__file_read(out, path, 1 << 30, &err), MICA_OK);
+}
+
+/* Converts anew into *out. */
+static void whole(mica_save_options options, mica__buf *out)
+{
+    options.overwrite = true;
+    assert_int_equal(mica_convert(source, target, &options, NULL, &err), MICA_OK);
+    read_weights(out);
+    char command[200];
+    snprintf(command, sizeof command, "rm -rf '%s'", target);
+    assert_int_equal(system(command), 0);
+}
+
+/* Stops after some pieces. */
+static void begin(mica_save_options options)
+{
+    watcher w = {.stop_at = 12};
+    options.n_threads = 1;
+    options.progress = (mica_progress){watch, &w};
+    assert_int_equal(mica_convert(source, target, &options, NULL, &err), MICA_CANCELLED);
+    assert_false(is_clean(false));
+}
+
+/* How much of the source was taken over; the weights are `right` in any case, and nothing is left over. */
+static uint64_t finish(const mica_save_options *options, const mica__buf *right)
+{
+    mica_save_report *r = NULL;
+    mica__buf found = {0};
+    assert_int_equal(mica_convert(source, target, options, &r, &err), MICA_OK);
+    const uint64_t resumed = r->resumed_bytes;
+    assert_true(resumed < r->source_bytes);
+    mica_save_report_free(r);
+    read_weights(&found);
+    assert_int_equal(found.n, right->n);
+    assert_memory_equal(found.p, right->p, right->n);
+    mica__buf_release(&found);
     assert_true(is_clean(true));
+    char command[300], path[200];
+    snprintf(path, sizeof path, "%s/.mica-record", target);
+    assert_int_not_equal(access(path, F_OK), 0);
+    snprintf(command, sizeof command, "rm -rf '%s'", target);
+    assert_int_equal(system(command), 0);
+    return resumed;
+}
+
+static void change_byte(const char *name, size_t back, bool keep_time)
+{
+    char path[600], command[1400];
+    uint8_t byte;
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    snprintf(command, sizeof command, "touch -r '%s' '%s/time'", path, root);
+    if (keep_time) assert_int_equal(system(command), 0);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fstat(fileno(f), &st), 0);
+    fseek(f, (long)st.st_size - (long)back, SEEK_SET);
+    assert_int_equal(fread(&byte, 1, 1, f), 1);
+    byte ^= 0x15;
+    fseek(f, (long)st.st_size - (long)back, SEEK_SET);
+    assert_int_equal(fwrite(&byte, 1, 1, f), 1);
+    fclose(f);
+    snprintf(command, sizeof command, "touch -r '%s/time' '%s'; rm '%s/time'", root, path, root);
+    if (keep_time) assert_int_equal(system(command), 0);
+}
+
+static void test_going_on(void **state)
+{
+    (void)state;
+    mica__buf right = {0}, other = {0};
+    const mica_save_options options = {.quantize = "affine-4-32"},
+                            threads = {.quantize = "affine-4-32", .n_threads = 2};
+    copy_source();
+    whole(options, &right);
+    begin(options);
+    const uint64_t resumed = finish(&threads, &right);
+    assert_true(resumed > 0);
+    begin(options);
+    begin(options); /* takes the first twelve over, and stops again */
+    assert_true(finish(&options, &right) >= resumed);
+    /* Another conversion, and then again the first. */
+    const mica_save_options others[] = {{.quantize = "affine-8-32"},
+                                        {.quantize = "affine-4-32", .quantizer = "search"},
+                                        {.quantize = "affine-4-32", .rules = "{\"*.v_proj\": \"8\"}"},
+                                        {.quantize = "affine-4-32", .dtype = "float32"}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        whole(others[i], &other);
+        begin(options);
+        assert_int_equal(finish(&others[i], &other), 0);
+    }
+    mica__buf_release(&right);
+    mica__buf_release(&other);
+}
+
+static void test_going_on_from_what_is_not_right(void **state)
+{
+    (void)state;
+    mica__buf right = {0};
+    const mica_save_options options = {.quantize = "affine-4-32"};
+    copy_source();
+    whole(options, &right);
+    begin(options);
+    const uint64_t resumed = finish(&options, &right);
+    /* Written pieces that are not what was written. */
+    begin(options);
+    char command[300];
+    snprintf(command, sizeof command, "head -c %zu /dev/zero > '%s/.saved.mica-partial/model.safetensors'", right.n + 5,
+             root);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(finish(&options, &right), 0);
+    /* A damaged record costs what it cannot say. */
+    begin(options);
+    change_byte(".saved.mica-partial/.mica-record", 30, false);
+    const uint64_t less = finish(&options, &right);
+    assert_true(less < resumed);
+    /* The source is another one, though its time says it is not. */
+    begin(options);
+    change_byte("copy/model.safetensors", 30, true);
+    whole(options, &right); /* removes what was begun, too */
+    change_byte("copy/model.safetensors", 30, false);
+    begin(options);
+    change_byte("copy/model.safetensors", 30, true);
+    assert_int_equal(finish(&options, &right), 0);
+    mica__buf_release(&right);
+}
+
+/* What lies beside the weights is as it is at the end, not as it was. */
+static void test_going_on_with_other_texts(void **state)
+{
+    (void)state;
+    char path[600], command[1400];
+    mica__buf right = {0};
+    const mica_save_options options = {.quantize = "affine-4-32"};
+    copy_source();
+    whole(options, &right);
+    begin(options);
+    snprintf(command, sizeof command,
+             "echo old > '%s/.saved.mica-partial/LICENSE'; mkdir '%s/.saved.mica-partial/additional_chat_templates'",
+             root, root);
+    assert_int_equal(system(command), 0);
+    mica_save_report *r = NULL;
+    assert_int_equal(mica_convert(source, target, &options, &r, &err), MICA_OK);
+    assert_true(r->resumed_bytes > 0);
+    mica_save_report_free(r);
+    snprintf(path, sizeof path, "%s/LICENSE", target);
+    assert_int_not_equal(access(path, F_OK), 0);
+    mica__buf_release(&right);
 }
 
 static void test_refused(void **state)
@@ -215,6 +380,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_report, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quantized_on_load, setup, teardown),
         cmocka_unit_test_setup_teardown(test_progress, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_going_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_going_on_from_what_is_not_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_going_on_with_other_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_elements_that_are_not_finite, setup, teardown),
         cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
