@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from . import _hub, _lib
+from . import _files, _hub, _lib
 
 # Other names under which Transformers shows a field.
 _ALIASES = {
@@ -93,7 +93,7 @@ class PretrainedConfig:
         if folder.is_file():
             raise ValueError(f"{folder} is a file; a configuration is saved to a folder")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(self.to_json_string(), encoding="utf-8")
+        _files.write_text(folder / "config.json", self.to_json_string())
         if push_to_hub:
             _hub.push(self, kwargs.pop("repo_id", folder.name), **kwargs)
 

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from . import _hub, _lib
+from . import _files, _hub, _lib
 from ._lib import C
 
 # Arguments of generate that are no settings.
@@ -116,7 +116,7 @@ class GenerationConfig:
         if folder.is_file():
             raise ValueError(f"{folder} is a file; settings are saved to a folder")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / (config_file_name or "generation_config.json")).write_text(self.to_json_string(), encoding="utf-8")
+        _files.write_text(folder / (config_file_name or "generation_config.json"), self.to_json_string())
         if push_to_hub:
             _hub.push(self, kwargs.pop("repo_id", folder.name), **kwargs)
 

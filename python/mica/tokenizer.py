@@ -14,7 +14,7 @@ from ctypes import byref, c_char_p, c_size_t, c_void_p, string_at
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from . import _hub, _lib, _tensors
+from . import _files, _hub, _lib, _tensors
 from ._encoding import AddedToken, BatchEncoding, Encoding
 from ._lib import C, call
 
@@ -132,8 +132,6 @@ class Tokenizer:
         **kwargs: Any,
     ) -> tuple[str, ...]:
         """Writes tokenizer.json, tokenizer_config.json and the chat template; returns the files written."""
-        import shutil
-
         folder = Path(save_directory)
         if folder.is_file():
             raise ValueError(f"{folder} is a file; a tokenizer is saved to a folder")
@@ -152,10 +150,10 @@ class Tokenizer:
                 text = _lib.checkpoint_text(self._path, name)
             elif (source / name).is_file():
                 if not target.exists() or not os.path.samefile(source / name, target):
-                    shutil.copyfile(source / name, target)
+                    _files.copy(source / name, target)
                 written.append(str(target))
             if text is not None:
-                target.write_text(text, encoding="utf-8")
+                _files.write_text(target, text)
                 written.append(str(target))
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
