@@ -20,6 +20,8 @@
 
 extern char **environ;
 
+enum { WARM_UP = 32, MAX_ARGUMENTS = 32 };
+
 double bench_peak_bytes(void)
 {
     struct rusage usage;
@@ -60,28 +62,44 @@ static void fill_prompts(int32_t *ids, size_t n, int64_t vocab)
     }
 }
 
-/* Run -1 is not counted: it warms up and reads the tokens before the prompt. */
+/* Reads the tokens before the prompts and a piece of them, and writes a token: the first touch of everything. */
+static mica_status warm_up(mica_batch *batch, mica_batch_request q, const bench_case *c, mica_error *err)
+{
+    mica_generation_config *two = NULL;
+    mica_batch_result result;
+    size_t *lengths = take_memory(q.n_prompts, sizeof *lengths);
+    for (size_t r = 0; r < q.n_prompts; r++)
+        lengths[r] = (size_t)(c->depth + (c->n_prompt < WARM_UP ? c->n_prompt : WARM_UP));
+    mica_status status = make_config(&two, 2, err);
+    if (status == MICA_OK) {
+        q.config = two;
+        q.lengths = lengths;
+        status = mica_batch_generate(batch, &q, &result, err);
+        mica_batch_result_release(&result);
+    }
+    mica_generation_config_free(two);
+    free(lengths);
+    return status;
+}
+
 static mica_status measure_runs(mica_batch *batch, mica_batch_request *q, int32_t *ids, int64_t vocab,
                                 const bench_case *c, double *prefill, double *decode, mica_error *err)
 {
-    for (int64_t run = -1; run < c->n_runs; run++) {
+    mica_status status = warm_up(batch, *q, c, err);
+    for (int64_t run = 0; run < c->n_runs && status == MICA_OK; run++) {
         for (int64_t r = 0; r < c->rows; r++) {
             int32_t *changed = &ids[(size_t)r * q->width + (size_t)c->depth];
             *changed = (int32_t)((*changed + 1) % vocab);
         }
         mica_batch_result result;
-        const mica_status status = mica_batch_generate(batch, q, &result, err);
-        if (status != MICA_OK) {
-            mica_batch_result_release(&result);
-            return status;
-        }
-        if (run >= 0) {
+        status = mica_batch_generate(batch, q, &result, err);
+        if (status == MICA_OK) {
             prefill[run] = (double)result.n_prompt / result.prompt_seconds;
             decode[run] = (double)((c->n_tokens - 1) * c->rows) / result.decode_seconds;
         }
         mica_batch_result_release(&result);
     }
-    return MICA_OK;
+    return status;
 }
 
 mica_status bench_measure(mica_model *model, bench_case *c, mica_error *err)
@@ -129,8 +147,6 @@ static bool own_path(char *path, size_t size)
     return true;
 #endif
 }
-
-enum { MAX_ARGUMENTS = 32 };
 
 static void add_argument(char **arguments, size_t *n, const char *name, const char *value)
 {

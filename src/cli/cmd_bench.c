@@ -295,7 +295,7 @@ int cmd_bench(int argc, char **argv)
          .argument = "N",
          .min = 1,
          .max = 1000,
-         .help = "measurements, of which the median is shown, after one that is not counted; default: 3"},
+         .help = "measurements, of which the median is shown; default: 3"},
         {.name = "bandwidth",
          .kind = OPTION_FLAG,
          .value = &l.bandwidth,
