@@ -117,7 +117,7 @@ def measure_transformers(a):
         torch.set_default_dtype(dtype)
         with no_init_weights():
             model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(a.model), dtype=dtype).eval()
-        some = torch.rand(1 << 16).to(dtype) * 0.02 - 0.01
+        some = torch.rand(1 << 22).to(dtype) * 0.02 - 0.01
         for p in model.parameters():  # speeds do not depend on values, but pages that nobody wrote are all one
             flat = p.data.view(-1)
             for i in range(0, flat.numel(), some.numel()):
