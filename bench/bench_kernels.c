@@ -1,6 +1,6 @@
 /* bench/bench_kernels.c: speed of the kernels by themselves: GB/s of weights or cache read, and billions of multiply-adds per second.
  *
- *     bench_kernels [THREADS [NAME [M]]]
+ *     bench_kernels [THREADS [PART-OF-A-NAME [M]]]
  *
  * Weights are larger than the caches and every repetition reads other ones. The yardsticks come first: what the same threads read at
  * most (the probe of `mica bench`), and a loop of multiply-adds in registers. Prints CSV: name, median and best of the repetitions. */
@@ -164,15 +164,20 @@ static void bench_linear(mica__team *team, const weights *kind, int64_t m, int64
 
 /* ---- attention ---- */
 
-static void bench_attention(mica__team *team, mica_dtype dtype, int64_t t, int64_t past)
+static void bench_attention(mica__team *team, const char *only, mica_dtype dtype, int bits, int64_t t, int64_t past)
 {
     enum { HEADS = 32, KV = 8, DIM = 64 };
-    mica_cache cache = {.options = {KV, DIM, DIM, past + t, dtype}}, *caches[] = {&cache};
-    cache.key_bytes = cache.value_bytes = (size_t)(KV * (past + t) * DIM) * mica_dtype_size(dtype);
-    cache.keys = pages(cache.key_bytes);
-    cache.values = pages(cache.value_bytes);
-    memset(cache.keys, 0x3c, cache.key_bytes);
-    memset(cache.values, 0x3c, cache.value_bytes);
+    char name[96];
+    char form[16];
+    snprintf(form, sizeof form, bits ? "%d bits" : "", bits);
+    snprintf(name, sizeof name, "attention %s T=%lld past=%lld", bits ? form : mica_dtype_name(dtype), (long long)t,
+             (long long)past);
+    if (!strstr(name, only)) return;
+    const mica_cache_options options = {KV, DIM, DIM, past + t, dtype, bits, 64};
+    mica_cache *cache;
+    if (mica_cache_create(&cache, &options, NULL) != MICA_OK) exit(71);
+    memset(cache->keys, 0x3c, cache->key_bytes); /* also good scales */
+    memset(cache->values, 0x3c, cache->value_bytes);
     size_t q_bytes = (size_t)(t * HEADS * DIM) * sizeof(float);
     float *q = pages(q_bytes), *out = pages(q_bytes);
     for (size_t i = 0; i < q_bytes / 4; i++) q[i] = (float)(i % 17) / 17 - 0.5f;
@@ -185,10 +190,10 @@ static void bench_attention(mica__team *team, mica_dtype dtype, int64_t t, int64
                                      .strides = {(i ? KV : HEADS) * DIM, DIM, 1}};
     instr.out = instr.in[0];
     instr.out.data = out;
-    instr.attrs.cache = cache.options;
+    instr.attrs.cache = options;
     if (mica__backend_cpu.prepare_instr(&instr, false, NULL) != MICA_OK) return;
     size_t scratch = instr.scratch_bytes + (size_t)mica__team_size(team) * instr.member_scratch_bytes + 64;
-    const mica_sequence sequence = {.caches = caches, .rows = t, .n_past = past};
+    const mica_sequence sequence = {.caches = &cache, .rows = t, .n_past = past};
     work w = {&instr, {.rows = t, .sequences = &sequence, .n_sequences = 1, .scratch = pages(scratch)}, team};
     double seconds[REPEATS];
     for (int i = -1; i < REPEATS; i++) {
@@ -196,12 +201,9 @@ static void bench_attention(mica__team *team, mica_dtype dtype, int64_t t, int64
         mica__team_run(team, phases, &w);
         if (i >= 0) seconds[i] = now() - start;
     }
-    char name[96];
-    snprintf(name, sizeof name, "attention %s T=%lld past=%lld", mica_dtype_name(dtype), (long long)t, (long long)past);
     double pairs = (double)t * ((double)past + 0.5 * (double)(t + 1));
-    report(name, seconds, (double)(cache.key_bytes + cache.value_bytes), 2 * pairs * HEADS * DIM);
-    mica__pages_free(cache.keys, cache.key_bytes);
-    mica__pages_free(cache.values, cache.value_bytes);
+    report(name, seconds, (double)(cache->key_bytes + cache->value_bytes), 2 * pairs * HEADS * DIM);
+    mica_cache_free(cache);
     mica__pages_free(q, q_bytes);
     mica__pages_free(out, q_bytes);
     mica__pages_free(w.run.scratch, scratch);
@@ -243,11 +245,15 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         for (int m = 0; m < n_rows && strstr(kinds[i].name, only); m++)
             if (only_rows ? rows[m] == only_rows : rows[m] <= 128) bench_linear(team, &kinds[i], rows[m], 8192, 2048);
-    for (int t = 1; t <= 128 && strstr("attention", only); t *= 128)
-        for (int64_t past = 512; past <= 8192; past *= 16) {
-            bench_attention(team, MICA_DTYPE_F16, t, past);
-            bench_attention(team, MICA_DTYPE_F32, t, past);
-        }
+    static const struct attention {
+        int64_t t, past;
+    } sizes[] = {{1, 512}, {1, 8192}, {4, 8192}, {512, 0}, {512, 4096}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        bench_attention(team, only, MICA_DTYPE_F32, 0, sizes[i].t, sizes[i].past);
+        bench_attention(team, only, MICA_DTYPE_F16, 0, sizes[i].t, sizes[i].past);
+        bench_attention(team, only, MICA_DTYPE_F16, 8, sizes[i].t, sizes[i].past);
+        bench_attention(team, only, MICA_DTYPE_F16, 4, sizes[i].t, sizes[i].past);
+    }
     mica__team_free(team);
     return 0;
 }

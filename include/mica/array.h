@@ -287,16 +287,21 @@ typedef struct mica_cache mica_cache; /* one layer's keys and values of one sequ
 typedef struct mica_cache_options {
     int n_kv_heads, head_dim, value_dim;
     int64_t capacity; /* positions kept; a sliding-window layer needs window + rows - 1, others the whole context */
-    mica_dtype dtype; /* f32, f16 or bf16 */
+    mica_dtype dtype; /* f32, f16 or bf16; of no meaning if quantized */
+    /* 4 or 8: quantized as MLX's affine groups, each row of a head by itself: code * scale + bias, with scale and bias in f16 for every
+     * `group_size` elements (32, 64 or 128; 0: 64; the last group of a row may be shorter). 0: not quantized. */
+    int bits, group_size;
 } mica_cache_options;
-/* Memory is reserved at once and committed as positions are written. */
+/* Memory is reserved at once and committed as positions are written. The capacity is rounded up to a multiple of 8 (see get_options). */
 MICA_API mica_status mica_cache_create(mica_cache **out, const mica_cache_options *options,
                                        mica_error *err) MICA_NODISCARD;
 MICA_API void mica_cache_free(mica_cache *cache);
 MICA_API int64_t mica_cache_bytes(const mica_cache *cache); /* written so far, not reserved */
 MICA_API const mica_cache_options *mica_cache_get_options(const mica_cache *cache);
-/* Row p (0 <= p < capacity) of head h of keys (values: true for values): [head_dim] elements of the cache's dtype. */
-MICA_API void *mica_cache_row(mica_cache *cache, bool values, int head, int64_t p);
+/* Row p (0 <= p < capacity) of a head of keys (or of values): [head_dim] (or [value_dim]) floats, rounded or quantized as the cache does.
+ * False if there is no such row. */
+MICA_API bool mica_cache_get_row(const mica_cache *cache, bool values, int head, int64_t p, float *row);
+MICA_API bool mica_cache_set_row(mica_cache *cache, bool values, int head, int64_t p, const float *row);
 /* Copies positions [first, end) of a sequence, where `position % capacity` has them in each; those that do not fit any more are left
  * out. INVALID if the caches differ in anything but their capacity. */
 MICA_API mica_status mica_cache_copy(mica_cache *to, mica_cache *from, int64_t first, int64_t end,
@@ -304,7 +309,7 @@ MICA_API mica_status mica_cache_copy(mica_cache *to, mica_cache *from, int64_t f
 
 /* Attention of T rows at positions [n_past, n_past + T) of one sequence, over the bound cache: writes the rows' k and v at
  * `position % capacity` first, then attends. q f32 [T, n_heads, d], k, v f32 [T, n_kv_heads, d]. The number n_past is given at each run.
- * The options must match the bound cache's, except for the capacity: each run uses that of the cache it is given. */
+ * Heads and dimensions of the options must match the bound cache's; its type and capacity are looked at in each run. */
 MICA_API mica_array *mica_cached_attention(mica_graph *g, int cache_slot, const mica_cache_options *cache,
                                            mica_array *q, mica_array *k, mica_array *v, mica_array *sinks,
                                            const mica_attention_options *options);

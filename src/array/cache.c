@@ -3,22 +3,43 @@
  * Both halves are reserved at once as untouched pages and cost memory only as positions are written, so a session may have a
  * context of any length without growing anything while it decodes. */
 #include "array.h"
+#include "cache_layout.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
-mica_status mica_cache_create(mica_cache **out, const mica_cache_options *o, mica_error *err)
+static mica_status check_options(const mica_cache_options *o, mica_error *err)
 {
-    *out = NULL;
     if (o->n_kv_heads < 1 || o->head_dim < 1 || o->value_dim < 1 || o->capacity < 1)
         return mica__fail(err, MICA_INVALID, "cache of %d heads of %d and %d for %lld positions", o->n_kv_heads,
                           o->head_dim, o->value_dim, (long long)o->capacity);
-    if (o->dtype != MICA_DTYPE_F32 && o->dtype != MICA_DTYPE_F16 && o->dtype != MICA_DTYPE_BF16)
+    if (o->bits != 0 && o->bits != 4 && o->bits != 8)
+        return mica__fail(err, MICA_UNSUPPORTED, "a cache of %d bits; known: 4, 8", o->bits);
+    if (o->bits && o->group_size != 32 && o->group_size != 64 && o->group_size != 128)
+        return mica__fail(err, MICA_UNSUPPORTED, "a cache with groups of %d; known: 32, 64, 128", o->group_size);
+    if (!o->bits && o->dtype != MICA_DTYPE_F32 && o->dtype != MICA_DTYPE_F16 && o->dtype != MICA_DTYPE_BF16)
         return mica__fail(err, MICA_UNSUPPORTED, "cache of %s; known: float32, float16, bfloat16",
                           mica_dtype_name(o->dtype));
-    size_t rows, key_bytes, value_bytes;
-    if (!mica__mul((size_t)o->n_kv_heads * mica_dtype_size(o->dtype), (size_t)o->capacity, &rows) ||
-        !mica__mul(rows, (size_t)o->head_dim, &key_bytes) || !mica__mul(rows, (size_t)o->value_dim, &value_bytes))
+    return MICA_OK;
+}
+
+/* Bytes of keys or values. */
+static bool reserved_bytes(const mica_cache_options *o, bool values, size_t *out)
+{
+    const mica__cache_layout l = mica__cache_layout_of(o, values);
+    const size_t blocks = (size_t)(o->capacity / MICA__CACHE_LANES);
+    return mica__mul(blocks, (size_t)o->n_kv_heads, out) && mica__mul(*out, (size_t)l.block_bytes, out);
+}
+
+mica_status mica_cache_create(mica_cache **out, const mica_cache_options *options, mica_error *err)
+{
+    *out = NULL;
+    mica_cache_options rounded = *options, *o = &rounded;
+    if (o->bits && !o->group_size) o->group_size = 64;
+    MICA_TRY(check_options(o, err));
+    size_t key_bytes, value_bytes;
+    if (o->capacity < INT64_MAX / 2) o->capacity = mica__cache_positions(o->capacity);
+    if (!reserved_bytes(o, false, &key_bytes) || !reserved_bytes(o, true, &value_bytes))
         return mica__fail(err, MICA_LIMIT, "a cache for %lld positions is too large", (long long)o->capacity);
     mica_cache *c = mica__calloc(1, sizeof *c);
     if (!c) return mica__fail_memory(err, sizeof *c, "a cache");
@@ -49,31 +70,49 @@ void mica_cache_free(mica_cache *c)
 
 int64_t mica_cache_bytes(const mica_cache *c)
 {
-    const mica_cache_options *o = &c->options;
-    return c->n_written * o->n_kv_heads * (o->head_dim + o->value_dim) * (int64_t)mica_dtype_size(o->dtype);
+    const mica__cache_layout k = mica__cache_layout_of(&c->options, false),
+                             v = mica__cache_layout_of(&c->options, true);
+    return c->n_written * c->options.n_kv_heads * ((k.block_bytes + v.block_bytes) / MICA__CACHE_LANES);
 }
 
 const mica_cache_options *mica_cache_get_options(const mica_cache *c) { return &c->options; }
 
-void *mica_cache_row(mica_cache *c, bool values, int head, int64_t p)
+static uint8_t *block_of(const mica_cache *c, const mica__cache_layout *l, int head, int64_t p)
 {
     const mica_cache_options *o = &c->options;
-    if (head < 0 || head >= o->n_kv_heads || p < 0 || p >= o->capacity) return NULL;
-    size_t row = (size_t)(head * o->capacity + p) * mica_dtype_size(o->dtype);
-    return values ? c->values + row * (size_t)o->value_dim : c->keys + row * (size_t)o->head_dim;
+    return head < 0 || head >= o->n_kv_heads || p < 0 || p >= o->capacity ? NULL : mica__cache_block(c, l, head, p);
 }
 
-/* Positions [first, end) of one head, in runs that lie in one piece in both rings. */
-static void copy_head(mica_cache *to, mica_cache *from, bool values, int head, int64_t first, int64_t end)
+bool mica_cache_get_row(const mica_cache *c, bool values, int head, int64_t p, float *row)
 {
-    const mica_cache_options *a = &to->options, *b = &from->options;
-    size_t row = (size_t)(values ? a->value_dim : a->head_dim) * mica_dtype_size(a->dtype);
-    for (int64_t p = first, n; p < end; p += n) {
-        int64_t in_to = a->capacity - p % a->capacity, in_from = b->capacity - p % b->capacity;
-        n = in_to < in_from ? in_to : in_from;
-        if (n > end - p) n = end - p;
-        memcpy(mica_cache_row(to, values, head, p % a->capacity), mica_cache_row(from, values, head, p % b->capacity),
-               (size_t)n * row);
+    const mica__cache_layout l = mica__cache_layout_of(&c->options, values);
+    const uint8_t *block = block_of(c, &l, head, p);
+    if (block) mica__cache_load(&l, block, (int)(p % MICA__CACHE_LANES), row);
+    return block != NULL;
+}
+
+bool mica_cache_set_row(mica_cache *c, bool values, int head, int64_t p, const float *row)
+{
+    const mica__cache_layout l = mica__cache_layout_of(&c->options, values);
+    uint8_t *block = block_of(c, &l, head, p);
+    if (block) mica__cache_store(&l, block, (int)(p % MICA__CACHE_LANES), row);
+    return block != NULL;
+}
+
+/* Positions [first, end) of one head. Whole blocks go as they are; both rings have them in the same lanes. */
+static void copy_head(mica_cache *to, const mica_cache *from, bool values, int head, int64_t first, int64_t end)
+{
+    const mica__cache_layout l = mica__cache_layout_of(&to->options, values);
+    for (int64_t p = first, next; p < end; p = next) {
+        uint8_t *a = mica__cache_block(to, &l, head, p % to->options.capacity);
+        const uint8_t *b = mica__cache_block(from, &l, head, p % from->options.capacity);
+        next = p - p % MICA__CACHE_LANES + MICA__CACHE_LANES;
+        if (next > end) next = end;
+        if (next - p == MICA__CACHE_LANES) {
+            memcpy(a, b, (size_t)l.block_bytes);
+            continue;
+        }
+        for (int64_t i = p; i < next; i++) mica__cache_copy_lane(&l, a, b, (int)(i % MICA__CACHE_LANES));
     }
 }
 
@@ -81,7 +120,7 @@ mica_status mica_cache_copy(mica_cache *to, mica_cache *from, int64_t first, int
 {
     const mica_cache_options *a = &to->options, *b = &from->options;
     if (a->n_kv_heads != b->n_kv_heads || a->head_dim != b->head_dim || a->value_dim != b->value_dim ||
-        a->dtype != b->dtype)
+        a->dtype != b->dtype || a->bits != b->bits || a->group_size != b->group_size)
         return mica__fail(err, MICA_INVALID, "the caches to copy between have different rows");
     if (first < 0) return mica__fail(err, MICA_INVALID, "a copy from position %lld", (long long)first);
     int64_t least = a->capacity < b->capacity ? a->capacity : b->capacity;

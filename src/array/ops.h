@@ -146,10 +146,10 @@ typedef struct mica__backend {
 
 extern const mica__backend mica__backend_cpu;
 
-/* Layout of a cache, for kernels: keys [n_kv_heads, capacity, head_dim], values [n_kv_heads, capacity, value_dim]. */
+/* A cache, for kernels; cache_layout.h says how its rows lie. */
 struct mica_cache {
-    mica_cache_options options;
-    uint8_t *keys, *values;
+    mica_cache_options options;    /* the capacity is a multiple of 8 */
+    uint8_t *keys, *values;        /* [n_kv_heads, capacity / 8] blocks */
     size_t key_bytes, value_bytes; /* reserved */
     int64_t n_written;             /* highest number of positions ever present, at most capacity */
 };

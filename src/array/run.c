@@ -47,11 +47,10 @@ static mica_status check_caches(const mica_program *p, const mica_sequence *s, i
         if (!cache) return mica__fail(err, MICA_INVALID, "cache %d is not bound", use->slot);
         const mica_cache_options *have = &cache->options, *want = &use->options;
         if (have->n_kv_heads != want->n_kv_heads || have->head_dim != want->head_dim ||
-            have->value_dim != want->value_dim || have->dtype != want->dtype)
+            have->value_dim != want->value_dim)
             return mica__fail(
-                err, MICA_INVALID, "cache %d has %d heads of %d and %d (%s), the program wants %d of %d and %d (%s)",
-                use->slot, have->n_kv_heads, have->head_dim, have->value_dim, mica_dtype_name(have->dtype),
-                want->n_kv_heads, want->head_dim, want->value_dim, mica_dtype_name(want->dtype));
+                err, MICA_INVALID, "cache %d has %d heads of %d and %d, the program wants %d of %d and %d", use->slot,
+                have->n_kv_heads, have->head_dim, have->value_dim, want->n_kv_heads, want->head_dim, want->value_dim);
         int64_t end = s->n_past + s->rows, kept = use->window ? s->rows + use->window - 1 : end;
         if (end < kept) kept = end;
         if (have->capacity < kept)

@@ -254,7 +254,7 @@ static void test_cached_attention(void **state)
         mica_array *plain = mica_attention(g, qa, ka, va, NULL, &(mica_attention_options){.window = window});
         if (mica_eval(g, &plain, 1, &err) != MICA_OK) fail_msg("%s", err.message);
         const float *want = mica_array_data(plain);
-        mica_cache_options o = {HK, D, D, window ? window + MAX_ROWS - 1 : T, MICA_DTYPE_F32};
+        mica_cache_options o = {HK, D, D, window ? window + MAX_ROWS - 1 : T, MICA_DTYPE_F32, 0, 0};
         mica_program *p = attention_program(&o, MAX_ROWS, window);
         static float first[T * H * D];
         for (int piece = 1; piece <= MAX_ROWS; piece++) {
@@ -304,7 +304,7 @@ static void test_sequences(void **state)
     static const int rows[S] = {1, 5, 3}, begin[S] = {140, 0, 17};
     for (int window = 0; window <= 6; window += 6) {
         mica_error err;
-        mica_cache_options o = {HK, D, D, window ? window + MAX_ROWS - 1 : T, MICA_DTYPE_F16};
+        mica_cache_options o = {HK, D, D, window ? window + MAX_ROWS - 1 : T, MICA_DTYPE_F16, 0, 0};
         mica_program *p = attention_program(&o, MAX_ROWS, window);
         mica_cache *caches[S];
         for (int s = 0; s < S; s++) {
@@ -361,7 +361,7 @@ static void test_cache_checks(void **state)
 {
     (void)state;
     mica_error err;
-    mica_cache_options o = {1, 4, 4, 4, MICA_DTYPE_F32}, other = {2, 4, 4, 4, MICA_DTYPE_F32};
+    mica_cache_options o = {1, 4, 4, 4, MICA_DTYPE_F32, 0, 0}, other = {2, 4, 4, 4, MICA_DTYPE_F32, 0, 0};
     mica_program *p = attention_program(&o, 4, 0);
     mica_cache *cache, *wrong;
     assert_int_equal(mica_cache_create(&cache, &o, &err), MICA_OK);
@@ -374,7 +374,7 @@ static void test_cache_checks(void **state)
     b.caches = &cache;
     assert_int_equal(mica_program_run(p, &b, &err), MICA_OK);
     assert_int_equal(mica_cache_bytes(cache), 2 * (4 + 4) * 4);
-    b.n_past = 3; /* two rows at 3 and 4, but only 4 positions */
+    b.n_past = 7; /* two rows at 7 and 8, but only 8 positions (4, rounded up) */
     assert_int_equal(mica_program_run(p, &b, &err), MICA_INVALID);
     b.n_caches = 0;
     assert_int_equal(mica_program_run(p, &b, &err), MICA_INVALID);

@@ -1,6 +1,7 @@
 /* tests/backend/test_attention.c: attention over arrays and over caches: against double precision; one row at a time, in
  * chunks and all at once; rings that wrap; windows, soft caps, sinks, shared key heads. */
 #include "op_table.h"
+#include "array/cache_layout.h"
 
 typedef struct setup {
     int64_t t, heads, kv_heads, dim, value_dim;
@@ -91,11 +92,20 @@ static void over_arrays(void **state)
 
 /* ---- caches -------------------------------------------------------------------------------------------------------------- */
 
-static mica_cache cache_of(const setup *s, int64_t capacity, mica_dtype dtype)
+/* How a cache holds numbers. */
+typedef struct number_form {
+    mica_dtype dtype;
+    int bits, group_size;
+} number_form;
+
+static mica_cache cache_of(const setup *s, int64_t capacity, number_form form)
 {
-    mica_cache c = {.options = {(int)s->kv_heads, (int)s->dim, (int)s->value_dim, capacity, dtype}};
-    c.key_bytes = (size_t)(s->kv_heads * capacity * s->dim) * mica_dtype_size(dtype);
-    c.value_bytes = (size_t)(s->kv_heads * capacity * s->value_dim) * mica_dtype_size(dtype);
+    mica_cache c = {.options = {(int)s->kv_heads, (int)s->dim, (int)s->value_dim, mica__cache_positions(capacity),
+                                form.dtype, form.bits, form.group_size}};
+    const mica__cache_layout keys = mica__cache_layout_of(&c.options, false),
+                             values = mica__cache_layout_of(&c.options, true);
+    c.key_bytes = (size_t)(s->kv_heads * c.options.capacity / MICA__CACHE_LANES * keys.block_bytes);
+    c.value_bytes = (size_t)(s->kv_heads * c.options.capacity / MICA__CACHE_LANES * values.block_bytes);
     c.keys = guarded(c.key_bytes);
     c.values = guarded(c.value_bytes);
     memset(c.keys, 0xff, c.key_bytes); /* NaN where nothing was written */
@@ -113,11 +123,11 @@ static mica__tensor rows_of(const mica__tensor *t, int64_t first, int64_t count)
 
 /* Feeds `total` rows in chunks into a fresh cache; out [total, h, dv]. */
 static float *feed(const setup *s, const mica__tensor *q, const mica__tensor *k, const mica__tensor *v,
-                   const mica__tensor *sinks, int64_t chunk, int64_t capacity, mica_dtype dtype, int team, bool plain)
+                   const mica__tensor *sinks, int64_t chunk, int64_t capacity, number_form form, int team, bool plain)
 {
     int64_t total = k->shape[0], width = s->heads * s->value_dim;
     float *out = guarded((size_t)(total * width) * sizeof(float));
-    mica_cache cache = cache_of(s, capacity, dtype), *caches[] = {&cache};
+    mica_cache cache = cache_of(s, capacity, form), *caches[] = {&cache};
     for (int64_t first = 0; first < total; first += chunk) {
         int64_t count = chunk < total - first ? chunk : total - first;
         mica__instr instr = attention_instr(s, MICA__OP_CACHED_ATTENTION, rows_of(q, first, count),
@@ -132,22 +142,34 @@ static float *feed(const setup *s, const mica__tensor *q, const mica__tensor *k,
 }
 
 /* The numbers as the cache rounds them. */
-static mica__tensor rounded(const mica__tensor *t, mica_dtype dtype)
+static mica__tensor rounded(const mica__tensor *t, number_form form, bool values)
 {
-    mica__tensor r = make_dense(dtype, t->shape, t->ndim, 0, 1);
-    for (int64_t i = 0; i < size_of(t); i++) set(&r, i, get(t, i));
+    const int dim = (int)t->shape[2];
+    const mica_cache_options o = {1, dim, dim, MICA__CACHE_LANES, form.dtype, form.bits, form.group_size};
+    const mica__cache_layout l = mica__cache_layout_of(&o, values);
+    mica__tensor r = make_dense(MICA_DTYPE_F32, t->shape, t->ndim, 0, 1);
+    uint8_t *block = calloc(1, (size_t)l.block_bytes);
+    float *row = calloc((size_t)dim, sizeof *row);
+    for (int64_t i = 0; i < size_of(t); i += dim) {
+        for (int e = 0; e < dim; e++) row[e] = (float)get(t, i + e);
+        mica__cache_store(&l, block, (int)(i / dim % 8), row);
+        mica__cache_load(&l, block, (int)(i / dim % 8), row);
+        for (int e = 0; e < dim; e++) set(&r, i + e, (double)row[e]);
+    }
+    free(block);
+    free(row);
     return r;
 }
 
-static double worst_cached[2];
+static double worst_cached[4]; /* fast, plain; the same of quantized caches */
 
-static void check_cached(const setup *s, int64_t total, int64_t capacity, mica_dtype dtype)
+static void check_cached(const setup *s, int64_t total, int64_t capacity, number_form form)
 {
     mica__tensor q = make(MICA_DTYPE_F32, (int64_t[]){total, s->heads, s->dim}, 3, MISALIGNED, 1, 1);
     mica__tensor k = make(MICA_DTYPE_F32, (int64_t[]){total, s->kv_heads, s->dim}, 3, SLICED, 1, 1);
     mica__tensor v = make(MICA_DTYPE_F32, (int64_t[]){total, s->kv_heads, s->value_dim}, 3, DENSE, 1, 1);
     mica__tensor sinks = make_dense(MICA_DTYPE_F32, &s->heads, 1, -1, 3), *with = s->sinks ? &sinks : NULL;
-    mica__tensor rk = rounded(&k, dtype), rv = rounded(&v, dtype);
+    mica__tensor rk = rounded(&k, form, false), rv = rounded(&v, form, true);
     setup all = *s;
     all.t = total;
     double *expected = attend(&all, &q, &rk, &rv, with);
@@ -159,14 +181,15 @@ static void check_cached(const setup *s, int64_t total, int64_t capacity, mica_d
             /* A ring needs room for the window and the rows of a chunk. */
             int64_t chunk = chunks[i];
             if (s->options.window && chunk + s->options.window - 1 > capacity) chunk = capacity - s->options.window + 1;
-            float *out = feed(s, &q, &k, &v, with, chunk, capacity, dtype, i + 1, plain);
+            float *out = feed(s, &q, &k, &v, with, chunk, capacity, form, i + 1, plain);
             if (!first) {
                 first = out;
                 for (int64_t e = 0; e < n; e++) {
                     double error = fabs((double)out[e] - expected[e]) / (fabs(expected[e]) + 1);
-                    if (!(error < 4e-6))
+                    if (!(error < (form.bits && !plain ? 3e-4 : 4e-6)))
                         fail_msg("element %lld is %g, expected %g", (long long)e, (double)out[e], expected[e]);
-                    if (error > worst_cached[plain]) worst_cached[plain] = error;
+                    if (error > worst_cached[plain + 2 * (form.bits > 0)])
+                        worst_cached[plain + 2 * (form.bits > 0)] = error;
                 }
             } else if (memcmp(first, out, (size_t)n * sizeof(float)) != 0) {
                 fail_msg("chunks of %lld give other bits than one row at a time", (long long)chunk);
@@ -180,19 +203,22 @@ static void check_cached(const setup *s, int64_t total, int64_t capacity, mica_d
 static void over_caches(void **state)
 {
     (void)state;
-    static const mica_dtype dtypes[] = {MICA_DTYPE_F32, MICA_DTYPE_F16, MICA_DTYPE_BF16};
+    static const number_form forms[] = {
+        {MICA_DTYPE_F32, 0, 0},  {MICA_DTYPE_F16, 0, 0},  {MICA_DTYPE_BF16, 0, 0},  {MICA_DTYPE_F16, 8, 64},
+        {MICA_DTYPE_F16, 4, 64}, {MICA_DTYPE_F16, 8, 32}, {MICA_DTYPE_F16, 4, 128},
+    };
     static const int64_t dims[] = {64, 80, 96, 128, 256, 24, 12}; /* the last is no multiple of 8 */
-    for (int d = 0; d < 3; d++) {
-        for (int i = 0; i < 7; i++) {
+    for (int d = 0; d < 7; d++) {
+        for (int i = d < 4 ? 0 : d % 2; i < 7; i += d < 4 ? 1 : 2) {
             int64_t dim = dims[i], value_dim = i % 3 == 1 ? 64 : dim;
-            check_cached(&(setup){0, 4, 2, dim, value_dim, {.window = 0}, false}, 37, 50, dtypes[d]);
-            check_cached(&(setup){0, 3, 1, dim, value_dim, {.window = 16, .softcap = 8}, i % 2}, 150, 16 + 9,
-                         dtypes[d]);
+            check_cached(&(setup){0, 4, 2, dim, value_dim, {.window = 0}, false}, 37, 50, forms[d]);
+            check_cached(&(setup){0, 3, 1, dim, value_dim, {.window = 16, .softcap = 8}, i % 2}, 150, 16 + 9, forms[d]);
         }
-        check_cached(&(setup){0, 9, 1, 64, 64, {.scale = 0.2f}, true}, 530, 530, dtypes[d]);
-        check_cached(&(setup){0, 2, 2, 16, 16, {.window = 300}, false}, 700, 400, dtypes[d]);
+        check_cached(&(setup){0, 9, 1, 64, 64, {.scale = 0.2f}, true}, 530, 530, forms[d]);
+        check_cached(&(setup){0, 2, 2, 16, 16, {.window = 300}, false}, 700, 400, forms[d]);
     }
-    printf("cached attention: worst error fast %.2e, plain %.2e\n", worst_cached[0], worst_cached[1]);
+    printf("cached attention: worst error fast %.2e, plain %.2e; quantized fast %.2e, plain %.2e\n", worst_cached[0],
+           worst_cached[1], worst_cached[2], worst_cached[3]);
 }
 
 /* So long a context that a part has several blocks: the last rows alone and together. */
@@ -204,9 +230,11 @@ static void long_context(void **state)
     mica__tensor q = make_dense(MICA_DTYPE_F32, (int64_t[]){s.t, 2, 8}, 3, 1, 1);
     mica__tensor k = make_dense(MICA_DTYPE_F32, (int64_t[]){total, 1, 8}, 3, 1, 1);
     mica__tensor v = make_dense(MICA_DTYPE_F32, (int64_t[]){total, 1, 8}, 3, 1, 1);
-    mica_cache cache = cache_of(&s, total, MICA_DTYPE_F32), *caches[] = {&cache};
-    memcpy(cache.keys, k.data, (size_t)past * 8 * sizeof(float));
-    memcpy(cache.values, v.data, (size_t)past * 8 * sizeof(float));
+    mica_cache cache = cache_of(&s, total, (number_form){MICA_DTYPE_F32, 0, 0}), *caches[] = {&cache};
+    for (int64_t p = 0; p < past; p++) {
+        mica_cache_set_row(&cache, false, 0, p, (float *)k.data + p * 8);
+        mica_cache_set_row(&cache, true, 0, p, (float *)v.data + p * 8);
+    }
     double *expected = attend(&s, &q, &k, &v, NULL);
     float *out[2];
     for (int alone = 0; alone < 2; alone++) {

@@ -8,95 +8,52 @@
  *     part    2^s blocks, merged in order; s is the least that gives at most PARTS_MAX parts for the row's position
  *     total   the parts merged in order, after the sink if there is one
  *
- * A run may hold rows of several sequences, each with a cache of its own; it is done sequence by sequence. With many rows, a member takes tiles of rows (queries and heads that share a key head) through all their blocks. A
- * single row would leave members idle, so there the parts are the shares: phase 1 leaves them in scratch memory and phase 2
- * merges them. Both ways compute the same. Phase 0 of the cached form writes the new rows into the cache. */
+ * A run may hold rows of several sequences, each with a cache of its own; it is done sequence by sequence. With many rows, a member
+ * takes tiles of rows (queries and heads that share a key head) through all their blocks. A single row would leave members idle, so
+ * there the parts are the shares: phase 1 leaves them in scratch memory and phase 2 merges them. Both ways compute the same. Phase 0 of
+ * the cached form writes the new rows into the cache.
+ *
+ * The inner loops see keys and values as a cache holds them (array/cache_layout.h). Arrays are brought into that form, block by block;
+ * so are quantized caches where only float arithmetic is wanted. */
 #include "attention.h"
-#include "dot.h"
 #include "kernels.h"
 
 #include <math.h>
 
 enum { PARTS_MAX = 64, DIM_MAX = 1024 };
 
-/* ---- plain inner loops ------------------------------------------------------------------------------------------------- */
-
-static void load_kv(float *row, const mica__kv *kv, int64_t i)
-{
-    const uint8_t *at = kv->base + i * kv->row_bytes;
-    int64_t size = (int64_t)mica_dtype_size(kv->dtype);
-    for (int64_t e = 0; e < kv->dim; e += MICA__CHUNK) {
-        mica__chunk c;
-        int64_t count = mica__min(kv->dim - e, MICA__CHUNK);
-        mica__load(MICA__CLASS_F32, &c, at + e * kv->step_bytes, kv->dtype, kv->step_bytes / size, count);
-        memcpy(row + e, c.f32, (size_t)count * sizeof(float));
-    }
-}
-
-static void scores_plain(float *scores, const float *q, int64_t rows, const mica__kv *keys, int64_t first, int64_t n,
-                         float *buffer)
-{
-    for (int64_t j = 0; j < n; j++) {
-        load_kv(buffer, keys, first + j);
-        for (int64_t r = 0; r < rows; r++)
-            scores[r * MICA__BLOCK + j] = mica__dot(q + r * keys->dim, buffer, keys->dim);
-    }
-}
-
-static float weights_plain(float *s, int64_t n, float scale, float softcap, float *max)
-{
-    float top = -INFINITY, lane[MICA__LANES] = {0};
-    for (int64_t j = 0; j < n; j++) {
-        s[j] *= scale;
-        if (softcap > 0) s[j] = softcap * tanhf(s[j] / softcap);
-        if (s[j] > top) top = s[j];
-    }
-    for (int64_t j = 0; j < n; j++) {
-        s[j] = expf(s[j] - top);
-        lane[j % MICA__LANES] += s[j];
-    }
-    *max = top;
-    return mica__sum_lanes(lane);
-}
-
-static void accumulate_plain(float *o, const float *weights, int64_t rows, const mica__kv *values, int64_t first,
-                             int64_t n, float *buffer)
-{
-    for (int64_t j = 0; j < n; j++) {
-        load_kv(buffer, values, first + j);
-        for (int64_t r = 0; r < rows; r++) {
-            float p = weights[r * MICA__BLOCK + j], *out = o + r * values->dim;
-            for (int64_t e = 0; e < values->dim; e++) out[e] += p * buffer[e];
-        }
-    }
-}
-
-static const mica__attention_kit plain_kit = {scores_plain, weights_plain, accumulate_plain};
-
 /* ---- one instruction ---------------------------------------------------------------------------------------------------- */
 
+/* Where keys or values are: in a cache, or else in an array. */
+typedef struct source {
+    const mica__tensor *array;
+    const mica_cache *cache;
+    mica__cache_layout layout; /* that the inner loops see */
+    bool unpack;               /* blocks are brought into it */
+} source;
+
 typedef struct job {
-    const mica__instr *instr;
     const mica__attention_kit *kit;
     const mica__tensor *q, *out, *sinks;
     mica_attention_options options;
     int64_t first_row; /* of the sequence, in q and out */
     int64_t t_rows, n_past, heads, kv_heads, group, head_dim, value_dim;
-    int64_t n_keys, capacity; /* positions there are; ring size */
-    mica__kv keys, values;    /* of key head 0 */
-    int64_t key_head_bytes, value_head_bytes;
+    int64_t n_keys; /* positions there are */
+    source keys, values;
+    bool rounds; /* queries are rounded to 16 bits */
 } job;
 
-static mica__kv kv_of(const mica__tensor *t)
+static source source_of(const mica__instr *instr, const mica_cache *cache, bool values)
 {
-    int64_t size = (int64_t)mica_dtype_size(t->dtype);
-    return (mica__kv){t->data, t->dtype, t->strides[0] * size, t->strides[2] * size, t->shape[2]};
-}
-
-/* Rows of one sequence (NULL: no cache). A program whose rows are fixed does not say how many there are. */
-static int64_t rows_of(const mica__tensor *t, const mica__run *run, const mica_sequence *s)
-{
-    return s && run->n_sequences > 1 ? s->rows : mica__rows(t, run);
+    const mica__tensor *t = &instr->in[values ? 2 : 1];
+    const mica_cache_options floats = {(int)t->shape[1], (int)t->shape[2], (int)t->shape[2], 0, MICA_DTYPE_F32, 0, 0};
+    if (!cache) return (source){t, NULL, mica__cache_layout_of(&floats, values), true};
+    source s = {NULL, cache, mica__cache_layout_of(&cache->options, values), false};
+    if (instr->exact && s.layout.bits) {
+        s.layout = mica__cache_layout_of(&floats, values);
+        s.unpack = true;
+    }
+    return s;
 }
 
 /* A job is about one sequence; s NULL (and first_row 0) if there is no cache. */
@@ -104,34 +61,22 @@ static job job_of(const mica__instr *instr, const mica__run *run, const mica_seq
                   const mica__attention_kit *kit)
 {
     const mica__tensor *q = &instr->in[0], *k = &instr->in[1], *v = &instr->in[2];
-    job j = {.instr = instr, .kit = kit, .q = q, .out = &instr->out, .options = instr->attrs.attention};
+    const mica_cache *cache = s ? s->caches[instr->attrs.cache_slot] : NULL;
+    job j = {.kit = kit, .q = q, .out = &instr->out, .options = instr->attrs.attention};
     j.sinks = instr->n_in > 3 ? &instr->in[3] : NULL;
     if (j.options.scale == 0) j.options.scale = 1.0f / sqrtf((float)q->shape[2]);
     j.first_row = first_row;
-    j.t_rows = rows_of(q, run, s);
+    j.t_rows = mica__rows_of(q, run, s);
     j.heads = q->shape[1];
     j.kv_heads = k->shape[1];
     j.group = j.heads / j.kv_heads;
     j.head_dim = q->shape[2];
     j.value_dim = v->shape[2];
-    if (instr->op == MICA__OP_ATTENTION) {
-        j.n_keys = j.capacity = mica__rows(k, run);
-        j.n_past = j.n_keys - j.t_rows;
-        j.keys = kv_of(k);
-        j.values = kv_of(v);
-        j.key_head_bytes = k->strides[1] * (int64_t)mica_dtype_size(k->dtype);
-        j.value_head_bytes = v->strides[1] * (int64_t)mica_dtype_size(v->dtype);
-        return j;
-    }
-    const mica_cache *cache = s->caches[instr->attrs.cache_slot];
-    int64_t size = (int64_t)mica_dtype_size(cache->options.dtype);
-    j.n_past = s->n_past;
-    j.n_keys = j.n_past + j.t_rows;
-    j.capacity = cache->options.capacity;
-    j.keys = (mica__kv){cache->keys, cache->options.dtype, j.head_dim * size, size, j.head_dim};
-    j.values = (mica__kv){cache->values, cache->options.dtype, j.value_dim * size, size, j.value_dim};
-    j.key_head_bytes = j.capacity * j.keys.row_bytes;
-    j.value_head_bytes = j.capacity * j.values.row_bytes;
+    j.n_keys = cache ? s->n_past + j.t_rows : mica__rows(k, run);
+    j.n_past = j.n_keys - j.t_rows;
+    j.keys = source_of(instr, cache, false);
+    j.values = source_of(instr, cache, true);
+    j.rounds = kit->rounds && j.keys.layout.bits;
     return j;
 }
 
@@ -204,31 +149,48 @@ static void write_out(const job *j, const softmax *total, int64_t t, int64_t hea
 
 /* A member's working memory. */
 typedef struct tile {
-    int64_t rows, kv_head,
+    int64_t kv_head,
         first_row; /* row r is query (first_row + r) / group, head kv_head * group + (first_row + r) % group */
-    float *q, *scores, *sums,
-        *buffer; /* [TILE, head_dim], [TILE, BLOCK], [TILE, value_dim], [ROW_BUFFER, max of dims] */
+    mica__queries queries;
+    float *scores, *sums, *row; /* [TILE, BLOCK], [TILE, value_dim], [longest dim] */
+    float *unpacked[2];         /* [BLOCK, head_dim], [BLOCK, value_dim], if needed */
     softmax part[MICA__TILE], total[MICA__TILE];
 } tile;
 
-static size_t tile_bytes(int64_t head_dim, int64_t value_dim)
+/* Blocks of caches are brought into another form only where that may be needed. */
+static bool may_unpack(const mica__instr *instr) { return instr->op == MICA__OP_ATTENTION || instr->exact; }
+
+static int64_t rounded_dim(int64_t head_dim) { return (head_dim + 3) / 4 * 4; }
+static int64_t max_groups(int64_t head_dim) { return (head_dim + 31) / 32; }
+
+static size_t tile_bytes(const mica__instr *instr)
 {
-    int64_t longest = mica__max(head_dim, value_dim);
-    return mica__round64((size_t)(MICA__TILE * (head_dim + MICA__BLOCK + 3 * value_dim) + MICA__ROW_BUFFER * longest) *
-                         sizeof(float));
+    const int64_t k = instr->in[1].shape[2], v = instr->in[2].shape[2];
+    int64_t floats = MICA__TILE * (k + MICA__BLOCK + 3 * v + 2 * max_groups(k)) + mica__max(k, v);
+    if (may_unpack(instr)) floats += MICA__BLOCK * (k + v);
+    return mica__round64((size_t)floats * sizeof(float) + (size_t)(MICA__TILE * rounded_dim(k)) * sizeof(int16_t));
 }
 
 static tile tile_of(const job *j, float *memory)
 {
-    tile t = {.q = memory};
-    t.scores = t.q + MICA__TILE * j->head_dim;
+    tile t = {.queries = {.q = memory, .dim = j->head_dim, .rounded_dim = rounded_dim(j->head_dim)}};
+    t.queries.scales = memory + MICA__TILE * j->head_dim;
+    t.queries.sums = t.queries.scales + MICA__TILE * max_groups(j->head_dim);
+    t.scores = t.queries.sums + MICA__TILE * max_groups(j->head_dim);
     t.sums = t.scores + MICA__TILE * MICA__BLOCK;
-    t.buffer = t.sums + MICA__TILE * j->value_dim;
-    float *states = t.buffer + MICA__ROW_BUFFER * mica__max(j->head_dim, j->value_dim);
+    t.row = t.sums + MICA__TILE * j->value_dim;
+    float *states = t.row + mica__max(j->head_dim, j->value_dim);
     for (int64_t r = 0; r < MICA__TILE; r++) {
         t.part[r].values = states + 2 * r * j->value_dim;
         t.total[r].values = states + (2 * r + 1) * j->value_dim;
     }
+    float *rest = states + 2 * MICA__TILE * j->value_dim;
+    if (j->keys.unpack) {
+        t.unpacked[0] = rest;
+        t.unpacked[1] = rest + MICA__BLOCK * j->head_dim;
+        rest += MICA__BLOCK * (j->head_dim + j->value_dim);
+    }
+    t.queries.rounded = (int16_t *)(void *)rest;
     return t;
 }
 
@@ -238,59 +200,104 @@ static int64_t head_of(const job *j, const tile *t, int64_t r)
     return t->kv_head * j->group + (t->first_row + r) % j->group;
 }
 
-static void load_queries(const job *j, tile *t)
+/* Row `row` of head `head` of an array, as floats. */
+static void load_row(float *to, const mica__tensor *t, int64_t row, int64_t head)
 {
-    mica__kv q = kv_of(j->q);
-    for (int64_t r = 0; r < t->rows; r++) {
-        q.base =
-            (const uint8_t *)j->q->data + head_of(j, t, r) * j->q->strides[1] * (int64_t)mica_dtype_size(j->q->dtype);
-        load_kv(t->q + r * j->head_dim, &q, j->first_row + query_of(j, t, r));
+    const int64_t size = (int64_t)mica_dtype_size(t->dtype);
+    const uint8_t *at = (const uint8_t *)t->data + (row * t->strides[0] + head * t->strides[1]) * size;
+    for (int64_t e = 0; e < t->shape[2]; e += MICA__CHUNK) {
+        mica__chunk c;
+        int64_t count = mica__min(t->shape[2] - e, MICA__CHUNK);
+        mica__load(MICA__CLASS_F32, &c, at + e * t->strides[2] * size, t->dtype, t->strides[2], count);
+        memcpy(to + e, c.f32, (size_t)count * sizeof(float));
     }
 }
 
-/* Calls for positions [first, end) of a ring, which may be two runs; `done` positions come before. */
-typedef struct runs {
-    int64_t first[2], n[2];
-} runs;
-
-static runs runs_of(const job *j, int64_t first, int64_t end)
+static void load_queries(const job *j, tile *t, int64_t rows)
 {
-    int64_t slot = first % j->capacity, n = mica__min(end - first, j->capacity - slot);
-    return (runs){{slot, 0}, {n, end - first - n}};
+    t->queries.rows = rows;
+    for (int64_t r = 0; r < rows; r++) {
+        load_row(t->queries.q + r * j->head_dim, j->q, j->first_row + query_of(j, t, r), head_of(j, t, r));
+        if (j->rounds) mica__attention_round(&t->queries, r, &j->keys.layout);
+    }
+}
+
+static const uint8_t *cache_block(const source *s, int64_t head, int64_t position)
+{
+    const mica__cache_layout own = mica__cache_layout_of(&s->cache->options, !s->layout.keys);
+    return mica__cache_block(s->cache, &own, head, position % s->cache->options.capacity);
+}
+
+/* Eight positions from `first` on into `block`; those outside of [low, high) are left as they are. */
+static void unpack(const source *s, int64_t head, int64_t first, int64_t low, int64_t high, uint8_t *block, float *row)
+{
+    for (int64_t p = mica__max(first, low); p < mica__min(first + MICA__CACHE_LANES, high); p++) {
+        const int lane = (int)(p % MICA__CACHE_LANES);
+        if (s->array) {
+            load_row(row, s->array, p, head);
+        } else {
+            const mica__cache_layout own = mica__cache_layout_of(&s->cache->options, !s->layout.keys);
+            mica__cache_load(&own, cache_block(s, head, first), lane, row);
+        }
+        mica__cache_store(&s->layout, block, lane, row);
+    }
+}
+
+/* Positions [low, high) of one block of MICA__BLOCK, from the one in lane 0 with `low` on. */
+static void kv_of(mica__kv *kv, const source *s, int64_t head, int64_t low, int64_t high, float *unpacked, float *row)
+{
+    const int64_t base = low - low % MICA__CACHE_LANES;
+    kv->layout = s->layout;
+    kv->n = (high - base + MICA__CACHE_LANES - 1) / MICA__CACHE_LANES;
+    for (int64_t b = 0; b < kv->n; b++) {
+        const int64_t first = base + b * MICA__CACHE_LANES;
+        if (s->unpack) {
+            uint8_t *block = (uint8_t *)(void *)unpacked + b * s->layout.block_bytes;
+            unpack(s, head, first, low, high, block, row);
+            kv->blocks[b] = block;
+        } else {
+            kv->blocks[b] = cache_block(s, head, first);
+        }
+    }
+    for (int64_t b = kv->n; b < kv->n + 8; b++) kv->blocks[b] = kv->blocks[kv->n - 1];
+}
+
+/* Scores to weights, where row r sees the positions of its span; the others of [low, high) get weight 0. max, sum [rows]. */
+static void weigh(const job *j, tile *t, const span *spans, int64_t low, int64_t high, float *max, float *sum)
+{
+    const int64_t base = low - low % MICA__CACHE_LANES;
+    for (int64_t r = 0; r < t->queries.rows; r++) {
+        float *s = t->scores + r * MICA__BLOCK;
+        int64_t first = mica__max(spans[r].first, low), end = mica__min(spans[r].end, high);
+        if (first >= end) first = end = low;
+        memset(s, 0, (size_t)(first - base) * sizeof *s);
+        memset(s + (end - base), 0, (size_t)(high - end) * sizeof *s);
+        max[r] = -INFINITY;
+        sum[r] = 0;
+        if (first < end)
+            sum[r] = j->kit->weights(s + (first - base), end - first, j->options.scale, j->options.softcap, &max[r]);
+    }
 }
 
 /* Adds block `block`, restricted to what each row sees, to the rows' parts. spans [rows]. */
 static void add_block(const job *j, tile *t, int64_t block, const span *spans)
 {
-    int64_t low = INT64_MAX, high = 0, block_first = block * MICA__BLOCK, block_end = block_first + MICA__BLOCK;
-    for (int64_t r = 0; r < t->rows; r++) {
+    const int64_t rows = t->queries.rows, block_first = block * MICA__BLOCK, block_end = block_first + MICA__BLOCK;
+    int64_t low = INT64_MAX, high = 0;
+    for (int64_t r = 0; r < rows; r++) {
         low = mica__min(low, mica__max(spans[r].first, block_first));
         high = mica__max(high, mica__min(spans[r].end, block_end));
     }
     if (low >= high) return;
-    mica__kv keys = j->keys, values = j->values;
-    keys.base += t->kv_head * j->key_head_bytes;
-    values.base += t->kv_head * j->value_head_bytes;
-    runs ring = runs_of(j, low, high);
     float max[MICA__TILE], sum[MICA__TILE];
-    for (int i = 0, done = 0; i < 2 && ring.n[i]; done += (int)ring.n[i++])
-        j->kit->scores(t->scores + done, t->q, t->rows, &keys, ring.first[i], ring.n[i], t->buffer);
-    for (int64_t r = 0; r < t->rows; r++) {
-        /* Positions the row does not see get weight 0. */
-        float *s = t->scores + r * MICA__BLOCK;
-        int64_t first = mica__max(spans[r].first, low), end = mica__min(spans[r].end, high);
-        if (first >= end) first = end = low;
-        memset(s, 0, (size_t)(first - low) * sizeof *s);
-        memset(s + (end - low), 0, (size_t)(high - end) * sizeof *s);
-        max[r] = -INFINITY;
-        sum[r] = 0;
-        if (first < end)
-            sum[r] = j->kit->weights(s + (first - low), end - first, j->options.scale, j->options.softcap, &max[r]);
-    }
-    memset(t->sums, 0, (size_t)(t->rows * j->value_dim) * sizeof(float));
-    for (int i = 0, done = 0; i < 2 && ring.n[i]; done += (int)ring.n[i++])
-        j->kit->accumulate(t->sums, t->scores + done, t->rows, &values, ring.first[i], ring.n[i], t->buffer);
-    for (int64_t r = 0; r < t->rows; r++) {
+    mica__kv kv;
+    kv_of(&kv, &j->keys, t->kv_head, low, high, t->unpacked[0], t->row);
+    j->kit->scores(t->scores, &t->queries, &kv, t->row);
+    weigh(j, t, spans, low, high, max, sum);
+    kv_of(&kv, &j->values, t->kv_head, low, high, t->unpacked[1], t->row);
+    j->kit->accumulate(t->sums, t->scores, rows, &kv, low % MICA__CACHE_LANES, high - low + low % MICA__CACHE_LANES,
+                       t->row);
+    for (int64_t r = 0; r < rows; r++) {
         if (max[r] == -INFINITY && sum[r] == 0) continue;
         const softmax s = {max[r], sum[r], t->sums + r * j->value_dim};
         merge(&t->part[r], &s, j->value_dim);
@@ -302,8 +309,7 @@ static void do_tile(const job *j, tile *t)
 {
     span spans[MICA__TILE];
     int64_t first = INT64_MAX, end = 0;
-    load_queries(j, t);
-    for (int64_t r = 0; r < t->rows; r++) {
+    for (int64_t r = 0; r < t->queries.rows; r++) {
         spans[r] = span_of(j, query_of(j, t, r));
         first = mica__min(first, spans[r].first);
         end = mica__max(end, spans[r].end);
@@ -312,7 +318,7 @@ static void do_tile(const job *j, tile *t)
     }
     for (int64_t block = first / MICA__BLOCK; block * MICA__BLOCK < end; block++) {
         add_block(j, t, block, spans);
-        for (int64_t r = 0; r < t->rows; r++) {
+        for (int64_t r = 0; r < t->queries.rows; r++) {
             int64_t next = (block + 1) * MICA__BLOCK, last = spans[r].end;
             bool seen = next > spans[r].first && block * MICA__BLOCK < last;
             bool closes = next >= last || part_of(&spans[r], next) != part_of(&spans[r], block * MICA__BLOCK);
@@ -321,7 +327,7 @@ static void do_tile(const job *j, tile *t)
             clear(&t->part[r], j->value_dim);
         }
     }
-    for (int64_t r = 0; r < t->rows; r++) write_out(j, &t->total[r], query_of(j, t, r), head_of(j, t, r));
+    for (int64_t r = 0; r < t->queries.rows; r++) write_out(j, &t->total[r], query_of(j, t, r), head_of(j, t, r));
 }
 
 /* Member `id` does the first item and every n-th after it; returns the items there are. */
@@ -333,7 +339,7 @@ static int64_t do_tiles(const job *j, float *memory, int id, int n)
     for (int64_t item = id; item < tiles * j->kv_heads; item += n) {
         t.kv_head = item % j->kv_heads;
         t.first_row = item / j->kv_heads * MICA__TILE;
-        t.rows = mica__min(rows - t.first_row, MICA__TILE);
+        load_queries(j, &t, mica__min(rows - t.first_row, MICA__TILE));
         do_tile(j, &t);
     }
     return tiles * j->kv_heads;
@@ -355,17 +361,18 @@ static void do_parts(const job *j, uint8_t *scratch, float *memory, int id, int 
     mica__share(j->kv_heads * tiles * parts, 1, id, n, &begin, &end);
     for (int64_t item = begin; item < end; item++) {
         int64_t p = item % parts, first_block = (part_of(&s, s.first) + p) << s.shift;
-        t.kv_head = item / parts / tiles;
-        t.first_row = item / parts % tiles * MICA__TILE;
-        t.rows = mica__min(j->group - t.first_row, MICA__TILE);
-        load_queries(j, &t);
+        if (item == begin || p == 0) {
+            t.kv_head = item / parts / tiles;
+            t.first_row = item / parts % tiles * MICA__TILE;
+            load_queries(j, &t, mica__min(j->group - t.first_row, MICA__TILE));
+        }
         span spans[MICA__TILE];
-        for (int64_t r = 0; r < t.rows; r++) {
+        for (int64_t r = 0; r < t.queries.rows; r++) {
             spans[r] = s;
             clear(&t.part[r], j->value_dim);
         }
         for (int64_t b = first_block; b < first_block + ((int64_t)1 << s.shift); b++) add_block(j, &t, b, spans);
-        for (int64_t r = 0; r < t.rows; r++) {
+        for (int64_t r = 0; r < t.queries.rows; r++) {
             float *to = part_memory(j, scratch, head_of(j, &t, r), p);
             to[0] = t.part[r].max;
             to[1] = t.part[r].sum;
@@ -393,54 +400,14 @@ static void merge_parts(const job *j, uint8_t *scratch, float *memory, int id, i
 
 /* ---- phases ------------------------------------------------------------------------------------------------------------------ */
 
-static void write_rows(const mica__tensor *t, uint8_t *cache, const mica_cache_options *o, int64_t dim,
-                       int64_t first_row, int64_t rows, int64_t n_past, bool fast, int id, int n)
-{
-    int64_t size = (int64_t)mica_dtype_size(o->dtype), begin, end;
-    mica__share(rows * o->n_kv_heads, 1, id, n, &begin, &end);
-    for (int64_t item = begin; item < end; item++) {
-        int64_t head = item % o->n_kv_heads, row = item / o->n_kv_heads, slot = (n_past + row) % o->capacity;
-        const uint8_t *from = (const uint8_t *)t->data;
-        from += ((first_row + row) * t->strides[0] + head * t->strides[1]) * (int64_t)mica_dtype_size(t->dtype);
-        uint8_t *to = cache + (head * o->capacity + slot) * dim * size;
-        for (int64_t e = 0; e < dim; e += MICA__CHUNK) {
-            mica__chunk c;
-            int64_t count = mica__min(dim - e, MICA__CHUNK);
-            mica__load(MICA__CLASS_F32, &c, from + e * t->strides[2] * (int64_t)mica_dtype_size(t->dtype), t->dtype,
-                       t->strides[2], count);
-#if MICA__X86
-            if (fast) {
-                mica__store_f32_avx2(c.f32, to + e * size, o->dtype, count);
-                continue;
-            }
-#endif
-            (void)fast;
-            mica__store(MICA__CLASS_F32, &c, to + e * size, o->dtype, 1, count);
-        }
-    }
-}
-
-static void write_cache(const mica__instr *instr, const mica__run *run, bool fast, int id, int n)
-{
-    int64_t first_row = 0;
-    for (int i = 0; i < run->n_sequences; first_row += run->sequences[i++].rows) {
-        const mica_sequence *s = &run->sequences[i];
-        mica_cache *cache = s->caches[instr->attrs.cache_slot];
-        const mica_cache_options *o = &cache->options;
-        const int64_t rows = rows_of(&instr->in[1], run, s);
-        write_rows(&instr->in[1], cache->keys, o, o->head_dim, first_row, rows, s->n_past, fast, id, n);
-        write_rows(&instr->in[2], cache->values, o, o->value_dim, first_row, rows, s->n_past, fast, id, n);
-    }
-}
-
 static void write_plain(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    write_cache(instr, run, false, id, n);
+    mica__cache_write(instr, run, false, id, n);
 }
 
 static void write_fast(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    write_cache(instr, run, true, id, n);
+    mica__cache_write(instr, run, true, id, n);
 }
 
 static float *own_memory(const mica__instr *instr, const mica__run *run, int id)
@@ -475,7 +442,7 @@ static void attend(const mica__instr *instr, const mica__run *run, int id, int n
 
 static void attend_plain(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    attend(instr, run, id, n, &plain_kit);
+    attend(instr, run, id, n, &mica__attention_plain);
 }
 
 static void attend_fast(const mica__instr *instr, const mica__run *run, int id, int n)
@@ -486,12 +453,9 @@ static void attend_fast(const mica__instr *instr, const mica__run *run, int id, 
 static void finish(const mica__instr *instr, const mica__run *run, int id, int n)
 {
     if (!is_single_query(instr, run)) return;
-    const job j = job_of(instr, run, run->sequences, 0, &plain_kit);
+    const job j = job_of(instr, run, run->sequences, 0, &mica__attention_plain);
     merge_parts(&j, run->scratch, own_memory(instr, run, id), id, n);
 }
-
-/* Rows that the fast loops can read where they are. */
-static bool fast_rows(const mica__tensor *t) { return t->strides[2] == 1 && t->dtype != MICA_DTYPE_F64; }
 
 bool mica__cpu_attention(mica__instr *instr, bool plain)
 {
@@ -500,9 +464,8 @@ bool mica__cpu_attention(mica__instr *instr, bool plain)
     if (instr->out.dtype != MICA_DTYPE_F32 || !mica__floating(q->dtype) || k->shape[1] < 1 || q->shape[1] % k->shape[1])
         return false;
     bool fast = !plain && mica__attention_fast(q->shape[2], v->shape[2]);
-    if (instr->op == MICA__OP_ATTENTION && (!fast_rows(k) || !fast_rows(v))) fast = false;
     mica__kernel kernel = fast ? attend_fast : attend_plain;
-    instr->member_scratch_bytes = tile_bytes(q->shape[2], v->shape[2]);
+    instr->member_scratch_bytes = tile_bytes(instr);
     if (instr->op == MICA__OP_ATTENTION) return mica__set_kernel(instr, kernel);
     instr->scratch_bytes = mica__round64((size_t)q->shape[1] * PARTS_MAX * (size_t)(v->shape[2] + 2) * sizeof(float));
     instr->phase[0] = !plain && mica__has_avx2() ? write_fast : write_plain;

@@ -1,36 +1,61 @@
-/* backend/cpu/attention.h: the inner loops of attention, plain and fast. */
+/* backend/cpu/attention.h: the inner loops of attention, plain and fast, and the writing of rows into a cache. */
 #ifndef MICA_BACKEND_CPU_ATTENTION_H
 #define MICA_BACKEND_CPU_ATTENTION_H
 
+#include "array/cache_layout.h"
 #include "convert.h"
 
 enum {
-    MICA__TILE = 16,      /* query rows that go through the keys together */
+    MICA__TILE = 24,      /* query rows that go through the keys together */
     MICA__BLOCK = 256,    /* positions of a block; block b holds [b * 256, b * 256 + 256) */
-    MICA__ROW_BUFFER = 8, /* rows of keys or values that the inner loops may keep as floats */
+    MICA__KV_BLOCKS = 32, /* of eight positions each: those of a block */
 };
 
-/* Rows of one head's keys or values; element e of row i is at base + i * row_bytes + e * step_bytes. */
+/* Keys or values of at most a block of positions, in the layout of a cache: position j is in lane j % 8 of blocks[j / 8]. What follows
+ * blocks[n - 1] is that one again, so that loops may take several at a time. */
 typedef struct mica__kv {
-    const uint8_t *base;
-    mica_dtype dtype;
-    int64_t row_bytes, step_bytes, dim;
+    mica__cache_layout layout;
+    const uint8_t *blocks[MICA__KV_BLOCKS + 8];
+    int64_t n;
 } mica__kv;
+
+/* Query rows, also rounded to 16-bit integers for products with codes: q[e] is about rounded[e] * scale, for each group. */
+typedef struct mica__queries {
+    float *q; /* [rows, dim] */
+    int64_t rows, dim;
+    int64_t rounded_dim; /* of `rounded`: a multiple of 4, zeros after dim; 0: not made */
+    int16_t *rounded;    /* [rows, rounded_dim] */
+    float *scales;       /* [rows, groups] */
+    float *sums;         /* [rows, groups]: of q */
+} mica__queries;
 
 /* Inner loops. Each output is summed in an order that depends on nothing but dim and the positions of the block. */
 typedef struct mica__attention_kit {
-    /* scores[r * MICA__BLOCK + j] = q[r] . key(first + j) for j < n. q [rows, dim]; `buffer` [ROW_BUFFER, dim] is
-     * theirs. */
-    void (*scores)(float *scores, const float *q, int64_t rows, const mica__kv *keys, int64_t first, int64_t n,
-                   float *buffer);
+    bool rounds; /* the queries' 16-bit form is used for quantized keys */
+    /* scores[r * MICA__BLOCK + j] = q[r] . key(j) for all lanes of all blocks (garbage for lanes that hold none), and maybe for up to 7 more
+     * blocks within the row of scores. row [dim] is theirs. */
+    void (*scores)(float *scores, const mica__queries *q, const mica__kv *keys, float *row);
     /* From scores s [n] to weights: s = exp(cap(s * scale) - max); returns their sum, *max the largest. */
     float (*weights)(float *s, int64_t n, float scale, float softcap, float *max);
-    /* o[r * dim + e] += sum over j of weights[r * MICA__BLOCK + j] * value(first + j)[e], j ascending */
-    void (*accumulate)(float *o, const float *weights, int64_t rows, const mica__kv *values, int64_t first, int64_t n,
-                       float *buffer);
+    /* o[r * dim + e] = sum over j in [first, end) of weights[r * MICA__BLOCK + j] * value(j)[e], j ascending. row [dim] is theirs. */
+    void (*accumulate)(float *o, const float *weights, int64_t rows, const mica__kv *values, int64_t first, int64_t end,
+                       float *row);
 } mica__attention_kit;
 
+extern const mica__attention_kit mica__attention_plain;
 /* NULL if these dimensions or this processor have none. */
 const mica__attention_kit *mica__attention_fast(int64_t head_dim, int64_t value_dim);
+
+/* Fills the 16-bit form of row r. */
+void mica__attention_round(mica__queries *q, int64_t r, const mica__cache_layout *keys);
+
+/* Share `id` of `n` of the rows k and v of the instruction, into the caches of the run's sequences. */
+void mica__cache_write(const mica__instr *instr, const mica__run *run, bool fast, int id, int n);
+
+/* Rows of a sequence (NULL: no cache). A program whose rows are fixed does not say how many there are. */
+static inline int64_t mica__rows_of(const mica__tensor *t, const mica__run *run, const mica_sequence *s)
+{
+    return s && run->n_sequences > 1 ? s->rows : mica__rows(t, run);
+}
 
 #endif

@@ -1,8 +1,13 @@
 /* backend/cpu/attention_avx2.c: the inner loops of attention for head dimensions that are multiples of 8.
  *
- * Scores: eight keys at a time become floats in the row buffer and are used for all rows of the tile; a score is one chain of
- * eight-lane multiply-adds over the dimension, and eight chains are summed by transposing. Values: an output element is one chain over
- * positions, in registers for up to four rows at once, converting on the way. */
+ * Scores: eight keys side by side, a lane each (array/cache_layout.h), for up to six query rows at once, so that a key element is
+ * converted once for all of them and nothing is summed across lanes. A score is one chain of multiply-adds over the dimension. Quantized
+ * keys meet queries rounded to 16 bits: sums of products are exact integers within a group, and
+ *
+ *     q . key = sum over groups of  scale * (q's scale) * (integer sum) + bias * (sum of q)
+ *
+ * Values: an output element is one chain over positions, in registers for several rows and elements at once. Quantized values: the chain
+ * is over weight * scale * code; weight * bias is summed apart and added last. */
 #include "attention.h"
 
 #include "kernels.h"
@@ -10,70 +15,166 @@
 #if MICA__X86
 #include "simd_avx2.h"
 
-enum { KEYS = MICA__ROW_BUFFER };
+enum {
+    LANES = MICA__CACHE_LANES,
+    RUN = 4, /* blocks whose values stay in the first-level cache */
+    /* Bytes: far enough for memory's latency, and over the ends of pages, where processors stop fetching ahead. */
+    AHEAD = 4096,
+};
+
+MICA__INLINE void fetch_ahead(const uint8_t *p) { _mm_prefetch((const char *)((uintptr_t)p + AHEAD), _MM_HINT_T0); }
 
 /* ---- scores --------------------------------------------------------------------------------------------------------------- */
 
-/* Lane i of the result is the sum of v[i], in the order of mica__hsum. */
-MICA__INLINE __m256 sum_each(const __m256 *v)
+/* R rows, B blocks of keys; s, q: of the first row. */
+MICA__INLINE void score_floats(mica_dtype dtype, int R, int B, float *s, const float *q, const mica__kv *keys)
 {
-    __m256 pair[4], four[2];
-    for (int i = 0; i < 4; i++) { /* v[2 i], v[2 i + 1]: lanes l and l + 4 */
-        __m256 a = v[2 * i], b = v[2 * i + 1];
-        pair[i] = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-    }
-    for (int i = 0; i < 2; i++) { /* lanes 0 and 2, 1 and 3 of each quarter */
-        __m256d a = _mm256_castps_pd(pair[2 * i]), b = _mm256_castps_pd(pair[2 * i + 1]);
-        four[i] = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
-    }
-    __m256 sum = _mm256_add_ps(_mm256_shuffle_ps(four[0], four[1], 0x88), _mm256_shuffle_ps(four[0], four[1], 0xdd));
-    return _mm256_permutevar8x32_ps(
-        sum, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); /* quarters hold rows 0 2 4 6 | 1 3 5 7 */
-}
-
-MICA__INLINE void scores_of(mica_dtype dtype, float *scores, const float *q, int64_t rows, const mica__kv *keys,
-                            int64_t first, int64_t n, float *buffer)
-{
-    const int64_t dim = keys->dim, size = dtype == MICA_DTYPE_F32 ? 4 : 2;
-    for (int64_t j = 0; j < n; j += KEYS) {
-        int64_t count = mica__min(n - j, KEYS);
-        for (int64_t i = 0; i < count; i++) {
-            const uint8_t *key = keys->base + (first + j + i) * keys->row_bytes;
-            for (int64_t e = 0; e < dim; e += 8)
-                _mm256_storeu_ps(buffer + i * dim + e, mica__load8(key + e * size, dtype));
-        }
-        if (count < KEYS) memset(buffer + count * dim, 0, (size_t)((KEYS - count) * dim) * sizeof(float));
-        for (int64_t r = 0; r < rows; r++) {
-            __m256 sum[KEYS];
-            for (int i = 0; i < KEYS; i++) sum[i] = _mm256_setzero_ps();
-            for (int64_t e = 0; e < dim; e += 8) {
-                __m256 x = _mm256_loadu_ps(q + r * dim + e);
-                for (int i = 0; i < KEYS; i++)
-                    sum[i] = _mm256_fmadd_ps(x, _mm256_loadu_ps(buffer + i * dim + e), sum[i]);
+    const int64_t dim = keys->layout.dim, step = LANES * (dtype == MICA_DTYPE_F32 ? 4 : 2);
+    for (int64_t b = 0; b < keys->n; b += B) {
+        const uint8_t *const *block = keys->blocks + b;
+        __m256 sum[6][8];
+        for (int r = 0; r < R; r++)
+            for (int i = 0; i < B; i++) sum[r][i] = _mm256_setzero_ps();
+        for (int64_t first = 0; first < dim; first += 4) { /* 64 bytes of half floats */
+            for (int i = 0; i < B; i++) {
+                fetch_ahead(block[i] + first * step);
+                if (dtype == MICA_DTYPE_F32) fetch_ahead(block[i] + first * step + 64);
             }
-            __m256 s = sum_each(sum);
-            if (count == KEYS) {
-                _mm256_storeu_ps(scores + r * MICA__BLOCK + j, s);
-            } else {
-                mica__store_some(scores + r * MICA__BLOCK + j, s, count);
+            for (int64_t e = first; e < first + 4; e++) {
+                __m256 k[8];
+                for (int i = 0; i < B; i++) k[i] = mica__load8(block[i] + e * step, dtype);
+                for (int r = 0; r < R; r++) {
+                    __m256 x = _mm256_broadcast_ss(q + r * dim + e);
+                    for (int i = 0; i < B; i++) sum[r][i] = _mm256_fmadd_ps(x, k[i], sum[r][i]);
+                }
             }
         }
+        for (int r = 0; r < R; r++)
+            for (int i = 0; i < B; i++) _mm256_storeu_ps(s + r * MICA__BLOCK + (b + i) * LANES, sum[r][i]);
     }
 }
 
-MICA__AVX2 static void scores(float *s, const float *q, int64_t rows, const mica__kv *keys, int64_t first, int64_t n,
-                              float *buffer)
+MICA__INLINE __m256 half8(const uint8_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+
+/* Two elements of q in each lane. */
+MICA__INLINE __m256i pair_at(const int16_t *q)
 {
-    switch (keys->dtype) {
-    case MICA_DTYPE_F32:
-        scores_of(MICA_DTYPE_F32, s, q, rows, keys, first, n, buffer);
-        break;
-    case MICA_DTYPE_F16:
-        scores_of(MICA_DTYPE_F16, s, q, rows, keys, first, n, buffer);
-        break;
-    default:
-        scores_of(MICA_DTYPE_BF16, s, q, rows, keys, first, n, buffer);
-        break;
+    int32_t both;
+    memcpy(&both, q, sizeof both);
+    return _mm256_set1_epi32(both);
+}
+
+/* Adds the products of elements [first, end) of R rows and B blocks. */
+MICA__INLINE void add_pairs(int bits, int R, int B, __m256i sum[6][4], const int16_t *q, int64_t q_step,
+                            const uint8_t *const *block, int64_t codes, int64_t first, int64_t end)
+{
+    const __m256i low = _mm256_set1_epi16(15);
+    const int64_t unit = bits == 8 ? 2 : 4;
+    for (int64_t e = first; e < end; e += unit) {
+        __m256i k[4];
+        if (e % 8 == 0)
+            for (int i = 0; i < B; i++) fetch_ahead(block[i] + codes + e * (2 * LANES / unit));
+        for (int i = 0; i < B; i++)
+            k[i] = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(block[i] + codes + e * (2 * LANES / unit))));
+        for (int r = 0; r < R; r++) {
+            __m256i x = pair_at(q + r * q_step + e);
+            for (int i = 0; i < B; i++)
+                sum[r][i] =
+                    _mm256_add_epi32(sum[r][i], _mm256_madd_epi16(x, bits == 8 ? k[i] : _mm256_and_si256(k[i], low)));
+        }
+        if (bits == 8) continue;
+        for (int i = 0; i < B; i++) k[i] = _mm256_srli_epi16(k[i], 4);
+        for (int r = 0; r < R; r++) {
+            __m256i x = pair_at(q + r * q_step + e + 2);
+            for (int i = 0; i < B; i++) sum[r][i] = _mm256_add_epi32(sum[r][i], _mm256_madd_epi16(x, k[i]));
+        }
+    }
+}
+
+MICA__INLINE void score_codes(int bits, int R, int B, float *s, const mica__queries *q, int64_t row,
+                              const mica__kv *keys)
+{
+    const mica__cache_layout *l = &keys->layout;
+    const int64_t groups = l->n_groups;
+    for (int64_t b = 0; b < keys->n; b += B) {
+        const uint8_t *const *block = keys->blocks + b;
+        for (int64_t g = 0; g < groups; g++) {
+            __m256i sum[6][4];
+            for (int r = 0; r < R; r++)
+                for (int i = 0; i < B; i++) sum[r][i] = _mm256_setzero_si256();
+            add_pairs(bits, R, B, sum, q->rounded + row * q->rounded_dim, q->rounded_dim, block, l->codes,
+                      g * l->group_size, mica__min((g + 1) * l->group_size, l->dim));
+            for (int i = 0; i < B; i++) {
+                const __m256 scale = half8(block[i] + g * LANES * 2), bias = half8(block[i] + (groups + g) * LANES * 2);
+                for (int r = 0; r < R; r++) {
+                    const int64_t at = (row + r) * groups + g;
+                    float *to = s + r * MICA__BLOCK + (b + i) * LANES;
+                    __m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r][i]), _mm256_broadcast_ss(q->scales + at));
+                    __m256 total = g ? _mm256_loadu_ps(to) : _mm256_setzero_ps();
+                    total = _mm256_fmadd_ps(bias, _mm256_broadcast_ss(q->sums + at), total);
+                    _mm256_storeu_ps(to, _mm256_fmadd_ps(scale, x, total));
+                }
+            }
+        }
+    }
+}
+
+/* How many of the rows left are taken at once: six if it comes out even, else four. */
+static int64_t rows_at_once(int64_t left) { return left <= 6 ? left : left < 9 ? 4 : 6; }
+
+#define SCORE_ROWS(CALL)                                                                                               \
+    switch (rows_at_once(left)) {                                                                                      \
+    case 6:                                                                                                            \
+        CALL(6, 2);                                                                                                    \
+        break;                                                                                                         \
+    case 5:                                                                                                            \
+        CALL(5, 2);                                                                                                    \
+        break;                                                                                                         \
+    case 4:                                                                                                            \
+        CALL(4, 2);                                                                                                    \
+        break;                                                                                                         \
+    case 3:                                                                                                            \
+        CALL(3, 4);                                                                                                    \
+        break;                                                                                                         \
+    case 2:                                                                                                            \
+        CALL(2, 4);                                                                                                    \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        CALL(1, 4);                                                                                                    \
+        break;                                                                                                         \
+    }
+#define FLOATS_F32(R, B) score_floats(MICA_DTYPE_F32, R, B, s, q->q + r * q->dim, keys)
+#define FLOATS_F16(R, B) score_floats(MICA_DTYPE_F16, R, B, s, q->q + r * q->dim, keys)
+#define FLOATS_BF16(R, B) score_floats(MICA_DTYPE_BF16, R, B, s, q->q + r * q->dim, keys)
+#define CODES_8(R, B) score_codes(8, R, B, s, q, r, keys)
+#define CODES_4(R, B) score_codes(4, R, B, s, q, r, keys)
+
+#define SCORES_OF(name, CALL)                                                                                          \
+    MICA__AVX2 static void name(float *s, const mica__queries *q, const mica__kv *keys)                                \
+    {                                                                                                                  \
+        for (int64_t r = 0, left = q->rows; left > 0;) {                                                               \
+            const int64_t done = rows_at_once(left);                                                                   \
+            SCORE_ROWS(CALL)                                                                                           \
+            r += done;                                                                                                 \
+            s += done * MICA__BLOCK;                                                                                   \
+            left -= done;                                                                                              \
+        }                                                                                                              \
+    }
+SCORES_OF(scores_f32, FLOATS_F32)
+SCORES_OF(scores_f16, FLOATS_F16)
+SCORES_OF(scores_bf16, FLOATS_BF16)
+SCORES_OF(scores_8, CODES_8)
+SCORES_OF(scores_4, CODES_4)
+
+static void scores(float *s, const mica__queries *q, const mica__kv *keys, float *row)
+{
+    (void)row;
+    if (keys->layout.bits) {
+        (keys->layout.bits == 8 ? scores_8 : scores_4)(s, q, keys);
+    } else if (keys->layout.dtype == MICA_DTYPE_F32) {
+        scores_f32(s, q, keys);
+    } else {
+        (keys->layout.dtype == MICA_DTYPE_F16 ? scores_f16 : scores_bf16)(s, q, keys);
     }
 }
 
@@ -120,71 +221,164 @@ MICA__AVX2 static float weights(float *s, int64_t n, float scale, float softcap,
 
 /* ---- values --------------------------------------------------------------------------------------------------------------- */
 
-/* R rows, elements [e, e + 8 V) */
-MICA__INLINE void add_values(mica_dtype dtype, int R, int V, float *o, int64_t dim, const float *w,
-                             const uint8_t *value, int64_t row_bytes, int64_t n)
+typedef enum kind { F32, F16, BF16, CODES8, CODES4 } kind;
+
+/* Eight elements of a row of values; of 4-bit codes the even or the odd eight of sixteen. */
+MICA__INLINE __m256 value8(kind k, const uint8_t *row, int v)
 {
-    const int size = dtype == MICA_DTYPE_F32 ? 4 : 2;
-    __m256 sum[4][8];
+    if (k == CODES8) return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(row + v * 8))));
+    if (k == CODES4) {
+        __m256i both = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(row + v / 2 * 8)));
+        return _mm256_cvtepi32_ps(v % 2 ? _mm256_srli_epi32(both, 4) : _mm256_and_si256(both, _mm256_set1_epi32(15)));
+    }
+    const mica_dtype dtype = k == F32 ? MICA_DTYPE_F32 : k == F16 ? MICA_DTYPE_F16 : MICA_DTYPE_BF16;
+    return mica__load8(row + v * (k == F32 ? 32 : 16), dtype);
+}
+
+/* What a loop over the positions of a run of blocks needs. */
+typedef struct stretch {
+    const uint8_t *const *blocks;
+    int64_t first, end;        /* positions, counted from the first block's */
+    int64_t offset, row_bytes; /* of the elements, in a block */
+    const float *weights;      /* [row * MICA__BLOCK + position] */
+    bool fetch;                /* this pass over the rows fetches ahead for those after it, too */
+} stretch;
+
+/* o of R rows and 8 V elements, `dim` apart. */
+MICA__INLINE void add_values(kind k, int R, int V, float *o, int64_t dim, const stretch *s)
+{
+    __m256 sum[6][8];
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++) sum[r][v] = _mm256_loadu_ps(o + r * dim + 8 * v);
-    for (int64_t j = 0; j < n; j++, value += row_bytes) {
-        __m256 x[8];
-        for (int v = 0; v < V; v++) x[v] = mica__load8(value + 8 * v * size, dtype);
-        for (int r = 0; r < R; r++) {
-            __m256 p = _mm256_broadcast_ss(w + r * MICA__BLOCK + j);
-            for (int v = 0; v < V; v++) sum[r][v] = _mm256_fmadd_ps(p, x[v], sum[r][v]);
+    for (int64_t j = s->first; j < s->end;) {
+        const int64_t end = mica__min(s->end, (j / LANES + 1) * LANES);
+        const uint8_t *row = s->blocks[j / LANES] + s->offset + j % LANES * s->row_bytes;
+        for (; j < end; j++, row += s->row_bytes) {
+            if (s->fetch) fetch_ahead(row);
+            __m256 x[8];
+            for (int v = 0; v < V; v++) x[v] = value8(k, row, v);
+            for (int r = 0; r < R; r++) {
+                __m256 p = _mm256_broadcast_ss(s->weights + r * MICA__BLOCK + j);
+                for (int v = 0; v < V; v++) sum[r][v] = _mm256_fmadd_ps(p, x[v], sum[r][v]);
+            }
         }
     }
     for (int r = 0; r < R; r++)
         for (int v = 0; v < V; v++) _mm256_storeu_ps(o + r * dim + 8 * v, sum[r][v]);
 }
 
-#define ADD_VALUES(R, V)                                                                                               \
-    for (; e + 8 * (V) <= dim; e += 8 * (V))                                                                           \
-        add_values(dtype, R, V, o + r * dim + e, dim, w + r * MICA__BLOCK, value + e * size, values->row_bytes, n);
-
-MICA__INLINE void accumulate_of(mica_dtype dtype, float *o, const float *w, int64_t rows, const mica__kv *values,
-                                int64_t first, int64_t n)
+/* Elements [first, end) of R rows, 8 V at a time. */
+MICA__INLINE void add_columns(kind k, int R, int V, float *o, int64_t dim, int64_t first, int64_t end, stretch s)
 {
-    const int64_t dim = values->dim, size = dtype == MICA_DTYPE_F32 ? 4 : 2;
-    const uint8_t *value = values->base + first * values->row_bytes;
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
-        int64_t e = 0;
-        ADD_VALUES(4, 2)
-        ADD_VALUES(4, 1)
+    const int64_t codes = s.offset;
+    int64_t e = first;
+#define COLUMNS(N)                                                                                                     \
+    for (; e + 8 * (N) <= end; e += 8 * (N)) {                                                                         \
+        const int64_t at = k == CODES4 ? e / 2 : k == CODES8 ? e : k == F32 ? e * 4 : e * 2;                           \
+        s.offset = codes + at;                                                                                         \
+        s.fetch = at % 64 == 0;                                                                                        \
+        add_values(k, R, N, o + e, dim, &s);                                                                           \
     }
-    for (; r + 2 <= rows; r += 2) {
-        int64_t e = 0;
-        ADD_VALUES(2, 4)
-        ADD_VALUES(2, 1)
-    }
-    for (; r < rows; r++) {
-        int64_t e = 0;
-        ADD_VALUES(1, 8)
-        ADD_VALUES(1, 1)
+    COLUMNS(V)
+    if (V > 2) COLUMNS(2)
+    COLUMNS(1)
+#undef COLUMNS
+}
+
+/* weights * scale of a group into `scaled`, and weights * bias, lane by lane, onto `biased` [R, 8]. */
+MICA__INLINE void scale_weights(int R, float *scaled, float *biased, const stretch *s, int64_t group, int64_t groups)
+{
+    for (int64_t b = s->first / LANES; b * LANES < s->end; b++) {
+        const __m256 scale = half8(s->blocks[b] + group * LANES * 2),
+                     bias = half8(s->blocks[b] + (groups + group) * LANES * 2);
+        const int64_t from = mica__max(s->first, b * LANES) - b * LANES, to = mica__min(s->end - b * LANES, LANES);
+        /* Lanes outside hold anything, as weights and as scales. */
+        const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        const __m256 used =
+            _mm256_castsi256_ps(_mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)from), lane),
+                                                    _mm256_cmpgt_epi32(_mm256_set1_epi32((int)to), lane)));
+        for (int r = 0; r < R; r++) {
+            const __m256 w = _mm256_and_ps(used, _mm256_loadu_ps(s->weights + r * MICA__BLOCK + b * LANES));
+            _mm256_storeu_ps(scaled + r * MICA__BLOCK + b * LANES, _mm256_mul_ps(w, scale));
+            float *sum = biased + r * LANES;
+            _mm256_storeu_ps(sum, _mm256_add_ps(_mm256_loadu_ps(sum), _mm256_and_ps(used, _mm256_mul_ps(w, bias))));
+        }
     }
 }
 
-MICA__AVX2 static void accumulate(float *o, const float *w, int64_t rows, const mica__kv *values, int64_t first,
-                                  int64_t n, float *buffer)
+enum { MAX_GROUPS = 32 };
+
+/* R rows. */
+MICA__INLINE void accumulate_rows(kind k, int R, int V, float *o, const float *w, const mica__kv *values, int64_t first,
+                                  int64_t end)
 {
-    (void)buffer;
-    switch (values->dtype) {
-    case MICA_DTYPE_F32:
-        accumulate_of(MICA_DTYPE_F32, o, w, rows, values, first, n);
-        break;
-    case MICA_DTYPE_F16:
-        accumulate_of(MICA_DTYPE_F16, o, w, rows, values, first, n);
-        break;
-    default:
-        accumulate_of(MICA_DTYPE_BF16, o, w, rows, values, first, n);
-        break;
+    const mica__cache_layout *l = &values->layout;
+    const int64_t dim = l->dim, groups = l->n_groups;
+    float scaled[6 * MICA__BLOCK], biased[MAX_GROUPS * 6 * LANES];
+    memset(o, 0, (size_t)(R * dim) * sizeof *o);
+    memset(biased, 0, (size_t)(groups * R * LANES) * sizeof *biased);
+    for (int64_t j = first, next; j < end; j = next) {
+        next = mica__min(end, (j / (RUN * LANES) + 1) * RUN * LANES);
+        stretch s = {values->blocks, j, next, l->codes, l->row_bytes, w, false};
+        if (k != CODES8 && k != CODES4) {
+            add_columns(k, R, V, o, dim, 0, dim, s);
+            continue;
+        }
+        for (int64_t g = 0; g < groups; g++) {
+            s.weights = w;
+            scale_weights(R, scaled, biased + g * R * LANES, &s, g, groups);
+            s.weights = scaled;
+            add_columns(k, R, V, o, dim, g * l->group_size, mica__min((g + 1) * l->group_size, dim), s);
+        }
+    }
+    for (int64_t g = 0; g < groups; g++) {
+        for (int r = 0; r < R; r++) {
+            const __m256 bias = _mm256_set1_ps(mica__hsum(_mm256_loadu_ps(biased + (g * R + r) * LANES)));
+            float *to = o + r * dim;
+            for (int64_t e = g * l->group_size; e < mica__min((g + 1) * l->group_size, dim); e += 8)
+                _mm256_storeu_ps(to + e, _mm256_add_ps(_mm256_loadu_ps(to + e), bias));
+        }
     }
 }
 
-static const mica__attention_kit kit = {scores, weights, accumulate};
+#define VALUES_F32(R, B) accumulate_rows(F32, R, B, o, w, values, first, end)
+#define VALUES_F16(R, B) accumulate_rows(F16, R, B, o, w, values, first, end)
+#define VALUES_BF16(R, B) accumulate_rows(BF16, R, B, o, w, values, first, end)
+#define VALUES_8(R, B) accumulate_rows(CODES8, R, B, o, w, values, first, end)
+#define VALUES_4(R, B) accumulate_rows(CODES4, R, B, o, w, values, first, end)
+
+#define ACCUMULATE_OF(name, CALL)                                                                                      \
+    MICA__AVX2 static void name(float *o, const float *w, int64_t left, const mica__kv *values, int64_t first,         \
+                                int64_t end)                                                                           \
+    {                                                                                                                  \
+        while (left > 0) {                                                                                             \
+            const int64_t done = rows_at_once(left);                                                                   \
+            SCORE_ROWS(CALL)                                                                                           \
+            o += done * values->layout.dim;                                                                            \
+            w += done * MICA__BLOCK;                                                                                   \
+            left -= done;                                                                                              \
+        }                                                                                                              \
+    }
+ACCUMULATE_OF(accumulate_f32, VALUES_F32)
+ACCUMULATE_OF(accumulate_f16, VALUES_F16)
+ACCUMULATE_OF(accumulate_bf16, VALUES_BF16)
+ACCUMULATE_OF(accumulate_8, VALUES_8)
+ACCUMULATE_OF(accumulate_4, VALUES_4)
+
+static void accumulate(float *o, const float *w, int64_t rows, const mica__kv *values, int64_t first, int64_t end,
+                       float *row)
+{
+    (void)row;
+    if (values->layout.bits) {
+        (values->layout.bits == 8 ? accumulate_8 : accumulate_4)(o, w, rows, values, first, end);
+    } else if (values->layout.dtype == MICA_DTYPE_F32) {
+        accumulate_f32(o, w, rows, values, first, end);
+    } else {
+        (values->layout.dtype == MICA_DTYPE_F16 ? accumulate_f16 : accumulate_bf16)(o, w, rows, values, first, end);
+    }
+}
+
+static const mica__attention_kit kit = {true, scores, weights, accumulate};
 
 const mica__attention_kit *mica__attention_fast(int64_t head_dim, int64_t value_dim)
 {
