@@ -26,16 +26,21 @@
 #define MICA__X86 0
 #endif
 
-/* Before a loop with a small constant bound over an array of vectors, which shall live in registers. Sanitizers keep the arrays in
- * memory anyway, and take minutes over unrolled loops. */
+/* MICA__UNROLL before a loop with a small constant bound over an array of vectors, which shall live in registers; MICA__UNROLL_4 before
+ * an inner loop, whose body gcc otherwise pads with copies between registers. Sanitizers keep the arrays in memory anyway, and take minutes
+ * over unrolled loops. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MICA__UNROLL
+#define MICA__UNROLL_4
 #elif !defined(__clang__)
 #define MICA__UNROLL _Pragma("GCC unroll 8")
+#define MICA__UNROLL_4 _Pragma("GCC unroll 4")
 #elif __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define MICA__UNROLL _Pragma("nounroll")
+#define MICA__UNROLL_4 _Pragma("nounroll")
 #else
 #define MICA__UNROLL _Pragma("unroll")
+#define MICA__UNROLL_4 _Pragma("unroll 4")
 #endif
 
 typedef bool (*mica__chooser)(mica__instr *instr, bool plain);

@@ -1,0 +1,132 @@
+/* backend/cpu/int16_avx2.h: what the two AVX2 kernels for rounded activations share: few rows of x (linear_int16_avx2.c) and many
+ * (linear_int16_panel_avx2.c).
+ *
+ * Each group of x has one scale d = max |x| / 32767 and integers q; with w = s c + b in a group,
+ *
+ *     sum of w x  ~  s d (sum of c q) + b d (sum of q)
+ *
+ * The sum over a group is an exact integer of 32 bits (255 * 32767 * 128 < 2^31), so it may be taken in any order. What is float is fixed:
+ * an output has eight chains, of which chain i takes groups i, i + 8, i + 16, ...
+ *
+ *     y[i] = fma(sum, s d, y[i]), y[i] = fma(b, d sum q, y[i])
+ *
+ * and is ((y[0] + y[1]) + y[2]) + ... + y[7] + bias. Both kernels keep to it, so a row of x gives the same bits alone and among others.
+ *
+ * vpmaddwd takes 16 products an instruction. 32 bytes of codes are split into vectors by shift and mask, and x is laid out to match:
+ *
+ *     4 bits   lane l of vector n holds element 4 l + n of a span of 64
+ *     8 bits   lane l of vector n holds element 2 l + n of a span of 32 */
+#ifndef MICA_BACKEND_CPU_INT16_AVX2_H
+#define MICA_BACKEND_CPU_INT16_AVX2_H
+
+#include "linear.h"
+#include "simd_avx2.h"
+
+#if MICA__X86
+
+enum {
+    MICA__CHAINS = 8,
+    MICA__TILE = 4, /* rows of x that meet split codes together */
+    MICA__FEW = 8   /* rows of x; more go to panels */
+};
+
+/* A rounded row in scratch memory: q [codes] int16, d [groups], d times the sum of q [groups]; groups a multiple of 8. They are in order
+ * if rows are few. If they are many the groups of chain 0 come first, then those of chain 1, ..., so that a panel finds together
+ * what it needs. */
+typedef struct mica__int16_row {
+    int64_t groups, codes, bytes;
+} mica__int16_row;
+
+/* Scales or biases, and where the array ends: a last block that is not whole may read on into the next row. */
+typedef struct mica__factors {
+    const uint8_t *first, *end; /* first NULL: there are none */
+    int64_t groups, row_bytes;
+    mica_dtype dtype;
+} mica__factors;
+
+typedef struct mica__codes {
+    const uint8_t *codes;
+    int64_t rows, row_bytes, groups;
+    mica__factors scales, biases;
+} mica__codes;
+
+/* Rows of x, any number, with columns [begin, end); `out` is that of column 0. Works in mica__int16_panel_bytes() of `memory`. */
+void mica__int16_panel(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row, const uint8_t *x,
+                       int64_t rows, float *out, void *memory, int64_t begin, int64_t end);
+size_t mica__int16_panel_bytes(void);
+
+static inline mica__int16_row mica__int16_row_of(const mica__tensor *w)
+{
+    int64_t groups = (w->shape[1] / w->affine.group_size + MICA__CHAINS - 1) / MICA__CHAINS * MICA__CHAINS;
+    int64_t codes = groups * w->affine.group_size;
+    return (mica__int16_row){groups, codes, (int64_t)mica__round64((size_t)(2 * codes + 8 * groups))};
+}
+
+/* d of a rounded row; d times the sum of q follows `groups` later. */
+static inline const float *mica__int16_d(const mica__int16_row *row, const uint8_t *x)
+{
+    return (const float *)(const void *)(x + 2 * row->codes);
+}
+
+/* Keeps a sum in one register, at this place: gcc otherwise mixes the sums of several rows until the registers do not suffice. */
+#define MICA__KEEP(v) __asm__ volatile("" : "+x"(v))
+
+/* sum += v, in the register where the sum is: gcc otherwise alternates between two and copies. */
+#define MICA__ADD(sum, v) __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(v))
+
+/* All bits of the first n of eight lanes. */
+MICA__INLINE __m256i mica__first_lanes(int64_t n)
+{
+    static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(const void *)(masks + 8 - n));
+}
+
+/* Part n of the codes in 32 bytes, as 16-bit integers. */
+MICA__INLINE __m256i mica__part_of(int bits, __m256i v, int n)
+{
+    const __m256i mask = _mm256_set1_epi16(bits == 4 ? 15 : 255);
+    if (n) v = _mm256_srli_epi16(v, bits == 4 ? 4 * n : 8);
+    return n == (bits == 4 ? 3 : 1) ? v : _mm256_and_si256(v, mask);
+}
+
+MICA__INLINE __m256i mica__load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+/* Rows to columns. */
+MICA__INLINE void mica__transpose8(__m256 v[8])
+{
+    __m256 a[8], b[8];
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int j = 0; j < 2; j++) {
+            b[i + 2 * j] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
+            b[i + 2 * j + 1] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
+}
+
+/* One step of chains: the one place where integers become floats. */
+MICA__INLINE __m256 mica__add_groups(__m256 y, __m256i sum, __m256 scale, __m256 bias, __m256 d, __m256 dsum)
+{
+    y = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scale, d), y);
+    return _mm256_fmadd_ps(bias, dsum, y);
+}
+
+/* The first n lanes, of at most eight. */
+MICA__INLINE void mica__store_lanes(float *out, __m256 y, int64_t n)
+{
+    if (n >= 8) {
+        _mm256_storeu_ps(out, y);
+    } else if (n > 0) {
+        _mm256_maskstore_ps(out, mica__first_lanes(n), y);
+    }
+}
+
+#endif
+#endif
