@@ -36,6 +36,9 @@ typedef struct mica_chat_template_options {
     const char *now;    /* "2026-01-02T03:04:05": the clock of strftime_now; NULL: local time */
     uint64_t max_steps; /* 10 million */
     size_t max_bytes;   /* output and working memory: 16 MiB plus eight times the input */
+    /* Receives the characters [start, end) of the prompt that stand between {% generation %} and {% endgeneration %}, in order: what an
+     * assistant said. NULL: not wanted. Not together with continue_final_message. */
+    mica_ids *generated;
 } mica_chat_template_options;
 
 /* input_json: an object with "messages" (required), and any of "tools", "documents", "add_generation_prompt",

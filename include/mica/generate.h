@@ -52,6 +52,13 @@ typedef struct mica_setting {
 } mica_setting;
 MICA_API const mica_setting *mica_setting_at(size_t i); /* NULL at the end */
 
+/* What settings do to scores [n_rows, vocab] before a token is chosen, in place, for programs that choose for themselves: penalties, bans,
+ * temperature, top_k and the like, in Transformers' order. ids [n_rows, width]: the sequences so far, the first n_prompt of each the prompt.
+ * Guidance and the settings of stopping and searching have no part in it. INVALID for ids outside the vocabulary. */
+MICA_API mica_status mica_process_scores(const mica_generation_config *config, const int32_t *ids, size_t n_rows,
+                                         size_t width, size_t n_prompt, size_t vocab, float *scores,
+                                         mica_error *err) MICA_NODISCARD;
+
 /* ---- sessions ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct mica_session mica_session;
@@ -75,6 +82,12 @@ MICA_API mica_status mica_session_truncate(mica_session *s, int64_t n, mica_erro
  * NULL: none wanted. */
 MICA_API mica_status mica_session_forward(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits,
                                           mica_error *err) MICA_NODISCARD;
+
+/* As mica_session_forward for every position, from embeddings [n, hidden_size] (mica_model_embed, or any) rather than from ids, and with a
+ * look inside. logits: [n, vocab]. hidden_states (NULL: not wanted): [n_layers + 1, n, hidden_size], the embeddings and what each layer leaves, the
+ * last one after the final norm. mica_session_ids then has -1 for these positions. */
+MICA_API mica_status mica_session_forward_embeddings(mica_session *s, const float *embeddings, size_t n, float *logits,
+                                                     float *hidden_states, mica_error *err) MICA_NODISCARD;
 
 /* Makes any running call of the session end with MICA_CANCELLED at the next token; may be called from any thread or signal handler. */
 MICA_API void mica_session_cancel(mica_session *s);

@@ -79,6 +79,9 @@ typedef struct mica_model_info {
 } mica_model_info;
 /* Pointers live as long as the model. */
 MICA_API const mica_model_info *mica_model_get_info(const mica_model *model);
+/* The embeddings of ids, as the first layer sees them: out [n, hidden_size]. INVALID for an id that is not in the vocabulary. */
+MICA_API mica_status mica_model_embed(mica_model *model, const int32_t *ids, size_t n, float *out,
+                                      mica_error *err) MICA_NODISCARD;
 MICA_API const char *mica_model_path(const mica_model *model);
 
 #ifdef __cplusplus

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from .configuration import PretrainedConfig as PretrainedConfig
     from .core import array as array
     from .generation_config import GenerationConfig as GenerationConfig
+    from .generation_config import WatermarkingConfig as WatermarkingConfig
     from .model import AutoModelForCausalLM as AutoModelForCausalLM
-    from .model import DynamicCache as DynamicCache
+    from ._cache import DynamicCache as DynamicCache
     from .model import MicaForCausalLM as MicaForCausalLM
     from .pipelines import TextGenerationPipeline as TextGenerationPipeline
     from .pipelines import pipeline as pipeline
@@ -50,8 +51,9 @@ _PLACES = {
     "_lib": ("MicaError",),
     "configuration": ("AutoConfig", "PretrainedConfig"),
     "core": ("array",),
-    "generation_config": ("GenerationConfig",),
-    "model": ("AutoModelForCausalLM", "DynamicCache", "MicaForCausalLM"),
+    "generation_config": ("GenerationConfig", "WatermarkingConfig"),
+    "_cache": ("DynamicCache",),
+    "model": ("AutoModelForCausalLM", "MicaForCausalLM"),
     "outputs": ("CausalLMOutputWithPast", "GenerateBeamDecoderOnlyOutput", "GenerateDecoderOnlyOutput", "ModelOutput"),
     "pipelines": ("TextGenerationPipeline", "pipeline"),
     "processors": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from . import _tensors
 
@@ -40,14 +40,23 @@ class AddedToken:
 
 
 class Encoding:
-    """One encoded text, or pair of texts, in full. `sources`: 0 or 1 for tokens of the first or second text, -1 for others."""
+    """One encoded text, or pair of texts, in full. `sources`: 0 or 1 for tokens of the first or second text, -1 for others; `parts`: these texts."""
 
-    def __init__(self, tokenizer: Any, ids: list[int], type_ids: list[int], mask: list[int], sources: list[int]):
+    def __init__(
+        self,
+        tokenizer: Any,
+        ids: list[int],
+        type_ids: list[int],
+        mask: list[int],
+        sources: list[int],
+        parts: tuple[Any, ...] = (),
+    ):
         self._tokenizer = tokenizer
         self.ids = ids
         self.type_ids = type_ids
         self.attention_mask = mask
         self._sources = sources
+        self._parts = parts
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,6 +78,35 @@ class Encoding:
     @property
     def special_tokens_mask(self) -> list[int]:
         return [int(s < 0) for s in self._sources]
+
+    def _places(self) -> list[Any]:
+        """(first character, end, word) of each token of a text, None for others."""
+        found = [iter(part.places()) if part is not None else iter(()) for part in self._parts]
+        return [None if s < 0 else next(found[s]) for s in self._sources]
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        """The characters of its text that each token stands for; (0, 0) for special tokens and padding."""
+        return [(0, 0) if place is None else place[:2] for place in self._places()]
+
+    @property
+    def word_ids(self) -> list[Optional[int]]:
+        return [None if place is None else place[2] for place in self._places()]
+
+    def char_to_token(self, char: int, sequence: int = 0) -> Optional[int]:
+        """The first token of a text that stands for a character."""
+        for i, (place, source) in enumerate(zip(self._places(), self._sources)):
+            if source == sequence and place[0] <= char < place[1]:
+                return i
+        return None
+
+    def word_to_tokens(self, word: int, sequence: int = 0) -> Optional[tuple[int, int]]:
+        at = [i for i, (p, s) in enumerate(zip(self._places(), self._sources)) if s == sequence and p[2] == word]
+        return (at[0], at[-1] + 1) if at else None
+
+    def word_to_chars(self, word: int, sequence: int = 0) -> Optional[tuple[int, int]]:
+        at = [p for p, s in zip(self._places(), self._sources) if s == sequence and p[2] == word]
+        return (at[0][0], at[-1][1]) if at else None
 
 
 class BatchEncoding(UserDict):
@@ -172,3 +210,53 @@ class BatchEncoding(UserDict):
     def token_to_sequence(self, batch_or_token_index: int, token_index: Optional[int] = None) -> Optional[int]:
         batch, token = self._two(batch_or_token_index, token_index)
         return self._need_encodings()[batch].sequence_ids[token]
+
+    def word_ids(self, batch_index: int = 0) -> list[Optional[int]]:
+        return self._need_encodings()[batch_index].word_ids
+
+    def token_to_word(self, batch_or_token_index: int, token_index: Optional[int] = None) -> Optional[int]:
+        batch, token = self._two(batch_or_token_index, token_index)
+        return self.word_ids(batch)[token]
+
+    def token_to_chars(self, batch_or_token_index: int, token_index: Optional[int] = None) -> Optional["CharSpan"]:
+        """The characters that a token stands for; None for a special token."""
+        batch, token = self._two(batch_or_token_index, token_index)
+        place = self._need_encodings()[batch]._places()[token]
+        return None if place is None else CharSpan(*place[:2])
+
+    def char_to_token(
+        self, batch_or_char_index: int, char_index: Optional[int] = None, sequence_index: int = 0
+    ) -> Optional[int]:
+        batch, char = self._two(batch_or_char_index, char_index)
+        return self._need_encodings()[batch].char_to_token(char, sequence_index)
+
+    def word_to_tokens(
+        self, batch_or_word_index: int, word_index: Optional[int] = None, sequence_index: int = 0
+    ) -> Optional["TokenSpan"]:
+        batch, word = self._two(batch_or_word_index, word_index)
+        found = self._need_encodings()[batch].word_to_tokens(word, sequence_index)
+        return None if found is None else TokenSpan(*found)
+
+    def word_to_chars(self, batch_or_word_index: int, word_index: Optional[int] = None, sequence_index: int = 0) -> "CharSpan":
+        batch, word = self._two(batch_or_word_index, word_index)
+        found = self._need_encodings()[batch].word_to_chars(word, sequence_index)
+        if found is None:
+            raise ValueError(f"there is no word {word}")
+        return CharSpan(*found)
+
+    def char_to_word(
+        self, batch_or_char_index: int, char_index: Optional[int] = None, sequence_index: int = 0
+    ) -> Optional[int]:
+        batch, char = self._two(batch_or_char_index, char_index)
+        token = self._need_encodings()[batch].char_to_token(char, sequence_index)
+        return None if token is None else self.word_ids(batch)[token]
+
+
+class CharSpan(NamedTuple):
+    start: int
+    end: int
+
+
+class TokenSpan(NamedTuple):
+    start: int
+    end: int

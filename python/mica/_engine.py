@@ -220,6 +220,14 @@ class Session(_lib.Handle):
         _lib.call(C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), True, out.ctypes.data)
 
 
+    def forward_embeddings(self, embeddings: Any, out: Any, hidden: Any) -> None:
+        """The same from embeddings [n, hidden]; hidden: [layers + 1, n, hidden] or None, written in place."""
+        inside = None if hidden is None else hidden.ctypes.data
+        _lib.call(
+            C.mica_session_forward_embeddings, self.value, embeddings.ctypes.data, len(embeddings), out.ctypes.data, inside
+        )
+
+
 def flat(rows: list[list[int]]) -> Any:
     """Rows of one length, one after the other."""
     width = len(rows[0])

@@ -59,6 +59,28 @@ def set_seed(seed: int, deterministic: bool = False) -> None:
             function(module)
 
 
+def processed(settings: dict[str, Any], input_ids: Any, scores: Any, n_prompt: Optional[int], removed: float) -> Any:
+    """A copy of scores [rows, vocab] after what settings do to them; tokens that they remove get the score `removed`."""
+    np = _tensors.numpy()
+    rows = _tensors.id_rows(input_ids)
+    made = np.array(_tensors.to_numpy(scores), dtype="float32", order="C")
+    if made.ndim != 2 or len(rows) != len(made):
+        raise ValueError(f"scores of the shape {made.shape} do not belong to {len(rows)} rows of ids")
+    width = len(rows[0])
+    fields = {"do_sample": True, "top_k": 0, "max_length": 2**30, **settings}
+    gone = made == -np.inf
+    prompt = width if n_prompt is None else min(n_prompt, width)
+    if fields["max_length"] <= prompt:
+        prompt = max(0, fields["max_length"] - 1)
+    core = CoreConfig(fields)
+    _lib.call(
+        _lib.C.mica_process_scores, core.value, _engine.flat(rows), len(rows), width, prompt, made.shape[1], made.ctypes.data
+    )
+    if removed != float("-inf"):
+        made[(made == -np.inf) & ~gone] = removed
+    return _tensors.from_numpy(made, _tensors.kind_of(scores) or "np")
+
+
 class _Call:
     """The parts of one call of generate."""
 
@@ -78,7 +100,7 @@ class _Call:
         self.kind = _tensors.kind_of(inputs) or ("np" if inputs is not None or sys.modules.get("torch") is None else "pt")
         mask = kwargs.pop("attention_mask", None)
         if kwargs.pop("inputs_embeds", None) is not None:
-            raise NotImplementedError("generate(inputs_embeds=) is not supported")
+            raise NotImplementedError("generate(inputs_embeds=) is not supported: call model(inputs_embeds=..., past_key_values=cache) token by token")
         self.start_from_bos = inputs is None
         self.rows = [] if inputs is None else _tensors.id_rows(inputs)
         self.mask = None if mask is None else _tensors.id_rows(mask, "attention_mask")
@@ -114,10 +136,10 @@ class _Call:
 
     def cache(self, sequences: list[list[int]]) -> Any:
         """The cache that Transformers would return: all but the last token of each row has been seen."""
-        from .model import DynamicCache
+        from . import _cache
 
-        cache = self.kwargs.get("past_key_values")
-        cache = cache if isinstance(cache, DynamicCache) else DynamicCache()
+        given = self.kwargs.get("past_key_values")
+        cache = _cache.DynamicCache() if given is None else _cache.own(given)
         mask = self.mask or [[1] * self.width for _ in self.rows]
         each = len(sequences) // len(self.rows)
         rows = []
@@ -125,7 +147,7 @@ class _Call:
             seen = mask[i // each] + [1] * (len(row) - self.width)
             rows.append([t for t, m in zip(row[:-1], seen) if m])
         cache.remember(rows, len(sequences[0]) - 1)
-        return cache
+        return cache if given is None else given
 
     # ---- checks and defaults ----
 
@@ -286,6 +308,8 @@ def _shaped(call: _Call, result: _engine.Result, want_dict: bool) -> Any:
     np, kind = _tensors.numpy(), call.kind
     prompts = np.array(call.rows, dtype=np.int64).repeat(len(result.ids) // len(call.rows), axis=0)
     sequences = _tensors.from_numpy(np.concatenate([prompts, result.ids.astype(np.int64)], axis=1), kind)
+    if call.kwargs.get("past_key_values") is not None:
+        call.cache(_tensors.to_list(sequences))
     if not want_dict:
         return sequences
 

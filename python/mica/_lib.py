@@ -202,7 +202,13 @@ class ModelInfo(Structure):
 
 
 class ChatTemplateOptions(Structure):
-    _fields_ = [("name", c_char_p), ("now", c_char_p), ("max_steps", c_uint64), ("max_bytes", c_size_t)]
+    _fields_ = [
+        ("name", c_char_p),
+        ("now", c_char_p),
+        ("max_steps", c_uint64),
+        ("max_bytes", c_size_t),
+        ("generated", POINTER(Ids)),
+    ]
 
 
 class Setting(Structure):
@@ -384,6 +390,10 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mica_tokenizer_create": (c_int, [POINTER(c_void_p), c_char_p, c_size_t, c_char_p, c_size_t, _ERR]),
     "mica_tokenizer_free": (None, [c_void_p]),
     "mica_tokenizer_encode": (c_int, [c_void_p, c_char_p, c_size_t, c_uint, POINTER(Ids), _ERR]),
+    "mica_tokenizer_encode_offsets": (
+        c_int,
+        [c_void_p, c_char_p, c_size_t, c_uint, POINTER(Ids), POINTER(Ids), _ERR],
+    ),
     "mica_tokenizer_wrap": (
         c_int,
         [c_void_p, _IDS, c_size_t, _IDS, c_size_t, POINTER(Ids), POINTER(Ids), POINTER(Ids), _ERR],
@@ -406,15 +416,21 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     ),
     "mica_model_load": (c_int, [POINTER(c_void_p), c_char_p, POINTER(ModelOptions), _ERR]),
     "mica_model_free": (None, [c_void_p]),
+    "mica_model_embed": (c_int, [c_void_p, _IDS, c_size_t, c_void_p, _ERR]),
     "mica_model_get_info": (POINTER(ModelInfo), [c_void_p]),
     "mica_generation_config_create": (c_int, [POINTER(c_void_p), c_void_p, _ERR]),
     "mica_generation_config_free": (None, [c_void_p]),
     "mica_generation_config_update": (c_int, [c_void_p, c_char_p, c_size_t, _ERR]),
+    "mica_process_scores": (
+        c_int,
+        [c_void_p, _IDS, c_size_t, c_size_t, c_size_t, c_size_t, c_void_p, _ERR],
+    ),
     "mica_setting_at": (POINTER(Setting), [c_size_t]),
     "mica_session_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(SessionOptions), _ERR]),
     "mica_session_free": (None, [c_void_p]),
     "mica_session_length": (c_int64, [c_void_p]),
     "mica_session_truncate": (c_int, [c_void_p, c_int64, _ERR]),
+    "mica_session_forward_embeddings": (c_int, [c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, _ERR]),
     "mica_session_forward": (c_int, [c_void_p, _IDS, c_size_t, c_bool, c_void_p, _ERR]),
     "mica_batch_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(SessionOptions), _ERR]),
     "mica_batch_free": (None, [c_void_p]),

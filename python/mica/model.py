@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import weakref
 from ctypes import byref, c_void_p
 from typing import Any, Optional, Union
 
-from . import _engine, _generate, _hub, _lib, _tensors
+from . import _engine, _forward, _generate, _hub, _lib, _tensors
+from ._cache import DynamicCache
 from ._lib import C, call
 from .configuration import PretrainedConfig
 from .generation_config import GenerationConfig
@@ -159,33 +159,41 @@ class MicaForCausalLM(_generate.GenerationMixin):
         labels: Any = None,
         use_cache: Optional[bool] = None,
         cache_position: Any = None,
-        logits_to_keep: int = 0,
+        logits_to_keep: Any = 0,
+        output_attentions: Optional[bool] = None,
+        output_hidden_states: Optional[bool] = None,
         return_dict: Optional[bool] = None,
-        **kwargs: Any,
+        num_items_in_batch: Any = None,
+        token_type_ids: Any = None,
     ) -> Any:
-        """Logits of every position (`.logits`, float32). With past_key_values (any object, DynamicCache() say) the ids are a continuation
-        of what was computed with that object before."""
-        for name, value in (("inputs_embeds", inputs_embeds), ("labels", labels)):
-            if value is not None:
-                raise NotImplementedError(f"model(..., {name}=) is not supported")
-        if input_ids is None:
-            raise ValueError("input_ids are needed")
-        kind = _tensors.kind_of(input_ids) or "np"
-        rows = _tensors.id_rows(input_ids)
-        if not rows or not rows[0]:
-            raise ValueError("input_ids are empty")
-        mask = None if attention_mask is None else _tensors.id_rows(attention_mask, "attention_mask")
-        if past_key_values is not None or use_cache:
-            past_key_values = past_key_values if past_key_values is not None else DynamicCache()
-            logits = _continue(self, past_key_values, rows, mask)
+        """Logits of every position (`.logits`, float32), with labels the loss, too. With past_key_values (any object, DynamicCache() say) the ids
+        are a continuation of what was computed with that object before."""
+        if output_attentions:
+            raise NotImplementedError("model(..., output_attentions=True) is not supported: attention is computed without its matrix")
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("either input_ids or inputs_embeds are needed")
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        kind = _tensors.kind_of(given) or "np"
+        inputs = _forward.Inputs(input_ids, inputs_embeds, attention_mask, position_ids)
+        states = bool(output_hidden_states)
+        caching = getattr(self.config, "use_cache", True) is not False if use_cache is None else use_cache
+        if past_key_values is not None or use_cache or inputs_embeds is not None or states:
+            cache = past_key_values if past_key_values is not None else DynamicCache()
+            logits, hidden = _forward.continued(self, cache, inputs, states)
         else:
-            if mask is not None and [len(m) for m in mask] != [len(r) for r in rows]:
-                raise ValueError("attention_mask and input_ids have different shapes")
+            cache, hidden = DynamicCache(), None
+            cache.remember(inputs.seen_rows(), inputs.width)  # few programs use it: then it is computed again
             with self._batch() as batch:
-                logits = batch.forward(rows, mask, self._info.vocab_size)
-        if isinstance(logits_to_keep, int) and logits_to_keep:
-            logits = logits[:, -logits_to_keep:]
-        output = CausalLMOutputWithPast(logits=_tensors.from_numpy(logits, kind), past_key_values=past_key_values)
+                logits = batch.forward(inputs.rows, inputs.mask, self._info.vocab_size)
+        loss = None
+        if labels is not None:
+            loss = _tensors.from_numpy(_forward.loss(logits, _tensors.to_numpy(labels), num_items_in_batch), kind)
+        output = CausalLMOutputWithPast(
+            loss=loss,
+            logits=_tensors.from_numpy(_forward.kept(logits, logits_to_keep), kind),
+            past_key_values=cache if caching or past_key_values is not None else None,
+            hidden_states=None if hidden is None else tuple(_tensors.from_numpy(h, kind) for h in hidden),
+        )
         return output.to_tuple() if return_dict is False else output
 
     def _batch(self) -> "_Borrowed":
@@ -251,8 +259,32 @@ class MicaForCausalLM(_generate.GenerationMixin):
     def float(self) -> "MicaForCausalLM":
         return self
 
+    def half(self) -> "MicaForCausalLM":
+        return self
+
+    def bfloat16(self) -> "MicaForCausalLM":
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        return None  # programs are compiled when the model is loaded
+
+    def cuda(self, device: Any = None) -> "MicaForCausalLM":
+        return self.to("cuda")
+
     def tie_weights(self, *args: Any, **kwargs: Any) -> None:
         return None
+
+    def get_input_embeddings(self) -> "_forward.InputEmbeddings":
+        """A function of ids: their embeddings, which model(inputs_embeds=...) takes."""
+        return _forward.InputEmbeddings(self)
+
+    def resize_token_embeddings(self, new_num_tokens: Optional[int] = None, *args: Any, **kwargs: Any) -> Any:
+        if new_num_tokens is not None and new_num_tokens > self._info.vocab_size:
+            raise NotImplementedError(
+                f"the model has embeddings of {self._info.vocab_size} tokens and gets no new ones: resize the checkpoint with Transformers, "
+                "save it, and load that"
+            )
+        return self.get_input_embeddings()
 
     # ---- saving ----
 
@@ -286,6 +318,36 @@ class MicaForCausalLM(_generate.GenerationMixin):
             f"{type(self).__name__}({self.name_or_path!r}, {info.n_parameters} parameters, "
             f"{info.weights.decode('utf-8', 'replace')}, {info.n_layers} layers)"
         )
+
+
+def _refuse(name: str, advice: str) -> None:
+    def refused(self: MicaForCausalLM, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"model.{name} is not supported: {advice}")
+
+    refused.__name__ = name
+    setattr(MicaForCausalLM, name, refused)
+
+
+_MODULES = "mica's models are not made of torch modules"
+for _name, _advice in {
+    "parameters": "weights stay in the engine; num_parameters() counts them, safetensors reads them from the checkpoint",
+    "named_parameters": "weights stay in the engine; num_parameters() counts them, safetensors reads them from the checkpoint",
+    "state_dict": "weights stay in the engine; save_pretrained(..., format='transformers') writes them, safetensors reads them",
+    "load_state_dict": "save the weights as a checkpoint, and load that with from_pretrained",
+    "modules": _MODULES,
+    "named_modules": _MODULES,
+    "children": _MODULES,
+    "register_forward_hook": _MODULES + "; hidden states come with output_hidden_states=True",
+    "set_input_embeddings": "change the checkpoint with Transformers, save it, and load that",
+    "get_output_embeddings": "weights stay in the engine; safetensors reads them from the checkpoint",
+    "load_adapter": "merge the adapter with PEFT (merge_and_unload), save the model, and load that",
+    "add_adapter": "models cannot be trained from Python",
+    "gradient_checkpointing_enable": "models cannot be trained from Python",
+    "enable_input_require_grads": "models cannot be trained from Python",
+    "generate_batch": "generate takes a batch of prompts: pad them on the left",
+    "init_continuous_batching": "`mica serve` batches requests as they come",
+}.items():
+    _refuse(_name, _advice)
 
 
 class _Borrowed:
@@ -331,87 +393,6 @@ def _loaded_torch() -> Any:
     import sys
 
     return sys.modules.get("torch")
-
-
-# ---- caches of one's own ----------------------------------------------------------------------------------------------
-
-
-class DynamicCache:
-    """A key-value cache that a program passes from call to call."""
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        self.reset()
-
-    def remember(self, rows: list[list[int]], length: int) -> None:
-        """Stands for what was computed of these ids; that is computed again when the cache is used in a call of the model."""
-        self._state: Optional[_Continued] = None
-        self._rows, self._length = rows, length
-
-    def state(self, model: "MicaForCausalLM", n: int) -> "_Continued":
-        if self._state is None:
-            self._state = _Continued(model, n)
-            if self._rows:
-                self._state.fill(self._rows, self._length)
-        return self._state
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return self._state.length if self._state else self._length
-
-    def crop(self, max_length: int) -> None:
-        """Forgets all but the first max_length positions; a negative number forgets that many."""
-        n = max_length if max_length >= 0 else self.get_seq_length() + max_length
-        if self._state:
-            self._state.crop(n)
-        elif n < self._length:
-            cut = self._length - n
-            self.remember([row[: max(0, len(row) - cut)] for row in self._rows], n)
-
-    def reset(self) -> None:
-        self.remember([], 0)
-
-
-class _Continued:
-    """Sessions of the rows of a batch that grows from call to call."""
-
-    def __init__(self, model: MicaForCausalLM, n: int):
-        self.sessions = [_engine.Session(model._handle, model._max_context) for _ in range(n)]
-        self.length = 0  # positions, padding included
-
-    def fill(self, rows: list[list[int]], length: int) -> None:
-        if len(rows) != len(self.sessions):
-            raise ValueError(f"the cache holds {len(rows)} rows, there are {len(self.sessions)} now")
-        for session, row in zip(self.sessions, rows):
-            session.append(row)
-        self.length = length
-
-    def crop(self, n: int) -> None:
-        for session in self.sessions:
-            session.truncate(max(0, len(session) - (self.length - n)))
-        self.length = n
-
-
-_CONTINUED: "weakref.WeakKeyDictionary[Any, _Continued]" = weakref.WeakKeyDictionary()
-
-
-def _continue(model: MicaForCausalLM, cache: Any, rows: list[list[int]], mask: Optional[list[list[int]]]) -> Any:
-    """Runs rows after what the cache object holds; padding is left out of the sessions."""
-    if isinstance(cache, DynamicCache):
-        state = cache.state(model, len(rows))
-    else:
-        state = _CONTINUED.setdefault(cache, _Continued(model, len(rows)))
-    if len(state.sessions) != len(rows):
-        raise ValueError(f"the cache holds {len(state.sessions)} rows, there are {len(rows)} now")
-    np = _tensors.numpy()
-    logits = np.zeros((len(rows), len(rows[0]), model.vocab_size), "float32")
-    for i, row in enumerate(rows):
-        seen = [1] * len(row) if mask is None else mask[i][-len(row) :]
-        at = [k for k, m in enumerate(seen) if m]
-        if at:
-            out = np.empty((len(at), model.vocab_size), "float32")
-            state.sessions[i].forward([row[k] for k in at], out)
-            logits[i, at] = out
-    state.length += len(rows[0])
-    return logits
 
 
 class AutoModelForCausalLM:

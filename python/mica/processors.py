@@ -2,7 +2,7 @@
 
 A processor of one's own is a callable `(input_ids, scores) -> scores`, a criterion one `(input_ids, scores) -> bool` (or one bool
 for each row). Those that Transformers ships are settings of the C library; their classes here only carry the settings, so that programs which
-put them into a list keep working and stay fast.
+put them into a list keep working and stay fast; called by themselves, they ask the library for the same.
 """
 
 from __future__ import annotations
@@ -90,11 +90,30 @@ class _Setting:
 
 
 class _Processor(_Setting, LogitsProcessor):
-    pass
+    """In a list given to generate it is a setting; called by itself it asks the library for what the setting does."""
+
+    n_prompt: Optional[int] = None  # ids of the prompt, where that matters; None: all so far
+    filter_value = float("-inf")
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        from . import _generate
+
+        return _generate.processed(self.settings, input_ids, scores, self.n_prompt, self.filter_value)
+
+
+class _Warper(_Processor):
+    """Removes tokens; the library always keeps one."""
+
+    def __init__(self, filter_value: float, min_tokens_to_keep: int, **settings: Any):
+        if min_tokens_to_keep != 1:
+            raise NotImplementedError(f"{type(self).__name__}: min_tokens_to_keep other than 1 is not supported")
+        super().__init__(**settings)
+        self.filter_value = filter_value
 
 
 class _Criterion(_Setting, StoppingCriteria):
-    pass
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} works inside generate; it cannot be called by itself")
 
 
 class MinLengthLogitsProcessor(_Processor):
@@ -105,6 +124,7 @@ class MinLengthLogitsProcessor(_Processor):
 class MinNewTokensLengthLogitsProcessor(_Processor):
     def __init__(self, prompt_length_to_skip: int, min_new_tokens: int, eos_token_id: Any, device: Any = None):
         super().__init__(min_new_tokens=min_new_tokens, eos_token_id=eos_token_id)
+        self.n_prompt = prompt_length_to_skip
 
 
 class TemperatureLogitsWarper(_Processor):
@@ -121,41 +141,43 @@ class RepetitionPenaltyLogitsProcessor(_Processor):
         super().__init__(repetition_penalty=penalty)
 
 
-class TopKLogitsWarper(_Processor):
+class TopKLogitsWarper(_Warper):
     def __init__(self, top_k: int, filter_value: float = float("-inf"), min_tokens_to_keep: int = 1):
-        super().__init__(top_k=max(top_k, min_tokens_to_keep))
+        if not isinstance(top_k, int) or top_k <= 0:
+            raise ValueError(f"top_k is {top_k!r}, expected a whole number above 0")
+        super().__init__(filter_value, 1, top_k=max(top_k, min_tokens_to_keep))
 
 
-class TopPLogitsWarper(_Processor):
+class TopPLogitsWarper(_Warper):
     def __init__(self, top_p: float, filter_value: float = float("-inf"), min_tokens_to_keep: int = 1):
-        super().__init__(top_p=float(top_p))
+        super().__init__(filter_value, min_tokens_to_keep, top_p=float(top_p))
 
 
-class TopHLogitsWarper(_Processor):
+class TopHLogitsWarper(_Warper):
     def __init__(self, top_h: float, filter_value: float = float("-inf")):
-        super().__init__(top_h=top_h)
+        super().__init__(filter_value, 1, top_h=top_h)
 
 
-class MinPLogitsWarper(_Processor):
+class MinPLogitsWarper(_Warper):
     def __init__(self, min_p: float, filter_value: float = float("-inf"), min_tokens_to_keep: int = 1):
-        super().__init__(min_p=min_p)
+        super().__init__(filter_value, min_tokens_to_keep, min_p=min_p)
 
 
-class TypicalLogitsWarper(_Processor):
+class TypicalLogitsWarper(_Warper):
     def __init__(self, mass: float = 0.9, filter_value: float = float("-inf"), min_tokens_to_keep: int = 1):
-        super().__init__(typical_p=float(mass))
+        super().__init__(filter_value, min_tokens_to_keep, typical_p=float(mass))
 
 
-class EpsilonLogitsWarper(_Processor):
+class EpsilonLogitsWarper(_Warper):
     def __init__(self, epsilon: float, filter_value: float = float("-inf"), min_tokens_to_keep: int = 1):
-        super().__init__(epsilon_cutoff=float(epsilon))
+        super().__init__(filter_value, min_tokens_to_keep, epsilon_cutoff=float(epsilon))
 
 
-class EtaLogitsWarper(_Processor):
+class EtaLogitsWarper(_Warper):
     def __init__(
         self, epsilon: float, filter_value: float = float("-inf"), min_tokens_to_keep: int = 1, device: Any = None
     ):
-        super().__init__(eta_cutoff=float(epsilon))
+        super().__init__(filter_value, min_tokens_to_keep, eta_cutoff=float(epsilon))
 
 
 class NoRepeatNGramLogitsProcessor(_Processor):
@@ -192,7 +214,8 @@ class InfNanRemoveLogitsProcessor(_Processor):
 
 class ExponentialDecayLengthPenalty(_Processor):
     def __init__(self, exponential_decay_length_penalty: Any, eos_token_id: Any, input_ids_seq_length: int):
-        super().__init__(exponential_decay_length_penalty=list(exponential_decay_length_penalty))
+        super().__init__(exponential_decay_length_penalty=list(exponential_decay_length_penalty), eos_token_id=eos_token_id)
+        self.n_prompt = input_ids_seq_length
 
 
 class LogitNormalization(_Processor):
@@ -208,6 +231,7 @@ class SuppressTokensLogitsProcessor(_Processor):
 class SuppressTokensAtBeginLogitsProcessor(_Processor):
     def __init__(self, begin_suppress_tokens: Any, begin_index: int = 0, device: Any = None):
         super().__init__(begin_suppress_tokens=list(begin_suppress_tokens))
+        self.n_prompt = begin_index
 
 
 class PrefixConstrainedLogitsProcessor(LogitsProcessor):
@@ -215,6 +239,18 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
 
     def __init__(self, prefix_allowed_tokens_fn: Callable[[int, Any], list[int]], num_beams: int = 1):
         self.prefix_allowed_tokens_fn = prefix_allowed_tokens_fn
+        self._beams = num_beams
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        np = _tensors.numpy()
+        kept = np.full(tuple(scores.shape), -np.inf, "float32")
+        given = _tensors.to_numpy(scores)
+        for row, ids in enumerate(input_ids):
+            allowed = list(self.prefix_allowed_tokens_fn(row // self._beams, ids))
+            if not allowed:
+                raise ValueError(f"prefix_allowed_tokens_fn allows no token for row {row}")
+            kept[row, allowed] = given[row, allowed]
+        return _tensors.from_numpy(kept, _tensors.kind_of(scores) or "np")
 
 
 class MaxLengthCriteria(_Criterion):

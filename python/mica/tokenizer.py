@@ -10,11 +10,11 @@ import json
 import logging
 import os
 import warnings
-from ctypes import byref, c_char_p, c_size_t, c_void_p, string_at
+from ctypes import byref, c_char_p, c_size_t, c_void_p, pointer, string_at
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from . import _files, _hub, _lib, _tensors
+from . import _files, _hub, _lib, _tensors, _texts
 from ._encoding import AddedToken, BatchEncoding, Encoding
 from ._lib import C, call
 
@@ -45,7 +45,7 @@ _FILES = (
     "merges.txt",
 )
 _NO_PADDING, _LONGEST, _MAX_LENGTH = "do_not_pad", "longest", "max_length"
-_NO_CUT, _LONGEST_FIRST, _ONLY_FIRST, _ONLY_SECOND = "do_not_truncate", "longest_first", "only_first", "only_second"
+_NO_CUT, _LONGEST_FIRST, _ONLY_FIRST, _ONLY_SECOND = _texts.STRATEGIES
 
 
 class Tokenizer:
@@ -81,6 +81,10 @@ class Tokenizer:
             self.model_max_length = NO_LIMIT
         if not self.model_input_names:
             self.model_input_names = ["input_ids", "attention_mask"]
+        # Only who asks for them in a program changes what tokenizer.json says about the tokens round a text.
+        self._frame: Optional[tuple[bool, bool]] = None
+        if "add_bos_token" in overrides or "add_eos_token" in overrides:
+            self._frame = bool(overrides.get("add_bos_token")), bool(overrides.get("add_eos_token"))
         self._own_template = "chat_template" in overrides
         self._template: Optional[_lib.Handle] = None
         self._templates: dict[str, _lib.Handle] = {}
@@ -92,15 +96,15 @@ class Tokenizer:
     # ---- loading and saving ----
 
     def _load(self) -> None:
-        pointer = c_void_p()
+        made = c_void_p()
         path = self._path
         if self._changed:
             text = _lib.utf8(_lib.checkpoint_text(path, "tokenizer.json") or "")
             config = json.dumps(self._config).encode()
-            call(C.mica_tokenizer_create, byref(pointer), text, len(text), config, len(config))
+            call(C.mica_tokenizer_create, byref(made), text, len(text), config, len(config))
         else:
-            call(C.mica_tokenizer_load, byref(pointer), os.fsencode(path))
-        self._handle = _lib.Handle(pointer, C.mica_tokenizer_free)
+            call(C.mica_tokenizer_load, byref(made), os.fsencode(path))
+        self._handle = _lib.Handle(made, C.mica_tokenizer_free)
         self._vocab: Optional[dict[str, int]] = None
 
     def _read_roles(self) -> None:
@@ -275,13 +279,14 @@ class Tokenizer:
     def add_special_tokens(self, special_tokens_dict: dict[str, Any], replace_extra_special_tokens: bool = True) -> int:
         """Names special tokens ({"pad_token": "<pad>"}), and adds those that are not in the vocabulary."""
         added = 0
-        for role, value in special_tokens_dict.items():
+        lists = ("additional_special_tokens", "extra_special_tokens")
+        for role, value in sorted(special_tokens_dict.items(), key=lambda item: item[0] in lists):
             values = list(value) if isinstance(value, (list, tuple)) else [value]
             unknown = [v for v in values if str(v) not in self._all()]
             if unknown:
                 made = [v if isinstance(v, AddedToken) else AddedToken(v, special=True) for v in unknown]
                 added += self.add_tokens(made, special_tokens=True)
-            if role not in ("additional_special_tokens", "extra_special_tokens"):
+            if role not in lists:
                 self._special[role] = str(value)
         return added
 
@@ -315,12 +320,36 @@ class Tokenizer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         special = self.__dict__.get("_special")
-        if special is not None and (name in special or name.endswith("_token")):
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        elif special is not None and (name in special or name.endswith("_token")):
             special[name] = None if value is None else str(value)
         elif special is not None and name.endswith("_token_id"):
             special[name[:-3]] = None if value is None else self.convert_ids_to_tokens(int(value))
         else:
             object.__setattr__(self, name, value)
+
+    @property
+    def add_bos_token(self) -> bool:
+        return self._frame is not None and self._frame[0]
+
+    @add_bos_token.setter
+    def add_bos_token(self, value: bool) -> None:
+        self._frame = bool(value), self.add_eos_token
+
+    @property
+    def add_eos_token(self) -> bool:
+        return self._frame is not None and self._frame[1]
+
+    @add_eos_token.setter
+    def add_eos_token(self, value: bool) -> None:
+        self._frame = self.add_bos_token, bool(value)
+
+    def _frame_ids(self) -> tuple[list[int], list[int]]:
+        """What goes before and after each text."""
+        before = [self.bos_token_id] if self.add_bos_token and self.bos_token_id is not None else []
+        after = [self.eos_token_id] if self.add_eos_token and self.eos_token_id is not None else []
+        return before, after
 
     def get_special_tokens_mask(
         self, token_ids_0: list[int], token_ids_1: Any = None, already_has_special_tokens: bool = False
@@ -346,8 +375,22 @@ class Tokenizer:
         call(C.mica_tokenizer_encode, self._handle.value, data, len(data), flags, byref(ids))
         return _lib.take_ids(ids)
 
+    def _places(self, text: str, split_special: bool) -> list[tuple[int, int, int]]:
+        """Where the ids of a text stand: first character, end, and word of each."""
+        data = _lib.utf8(text)
+        ids, numbers = _lib.Ids(), _lib.Ids()
+        flags = _SPLIT_SPECIAL if split_special else 0
+        try:
+            call(C.mica_tokenizer_encode_offsets, self._handle.value, data, len(data), flags, byref(ids), byref(numbers))
+        finally:
+            C.mica_ids_release(byref(ids))
+        flat = _lib.take_ids(numbers)
+        return list(zip(flat[::3], flat[1::3], flat[2::3]))
+
     def _wrap(self, a: list[int], b: Optional[list[int]], special: bool) -> tuple[list[int], list[int], list[int]]:
         """The ids of one or two texts with special tokens round them, their types, and which text they are from."""
+        if special and self._frame is not None:
+            return _framed(a, b, *self._frame_ids())
         if not special:
             second = b or []
             return a + second, [0] * len(a) + [1] * len(second), [0] * len(a) + [1] * len(second)
@@ -365,35 +408,6 @@ class Tokenizer:
             byref(sources),
         )
         return _lib.take_ids(out), _lib.take_ids(types), _lib.take_ids(sources)
-
-    def _ids_of(self, text: Any, words: bool, split_special: bool) -> list[int]:
-        if not words:
-            if not isinstance(text, str):
-                raise ValueError(_TEXT_EXPECTED)
-            return self._encode(text, split_special)
-        return [i for word in text for i in self._encode(word, split_special)]
-
-    def _cut(self, a: list[int], b: Optional[list[int]], room: int, strategy: str) -> tuple[list[int], Optional[list[int]]]:
-        """The two texts cut so that they have at most `room` tokens together."""
-        over = len(a) + len(b or []) - room
-        if over <= 0:
-            return a, b
-        if room <= 0:
-            return [], None if b is None else []
-        if strategy == _ONLY_SECOND and b is not None:
-            return a, self._shorten(b, len(b) - over)
-        if strategy == _ONLY_FIRST or b is None:
-            return self._shorten(a, len(a) - over), b
-        keep_a, keep_b = _share(len(a), len(b), room)
-        return self._first(a, keep_a), self._first(b, keep_b)
-
-    def _shorten(self, ids: list[int], keep: int) -> list[int]:
-        if keep < 1:
-            raise ValueError(f"truncation would leave nothing of a text of {len(ids)} tokens")
-        return self._first(ids, keep)
-
-    def _first(self, ids: list[int], keep: int) -> list[int]:
-        return ids[:keep] if self.truncation_side == "right" else ids[len(ids) - keep :]
 
     def _strategies(self, padding: Any, truncation: Any, max_length: Optional[int], multiple: Optional[int]) -> tuple[str, str, Optional[int]]:
         """The names of the strategies, and the length that they need."""
@@ -488,20 +502,22 @@ class Tokenizer:
         verbose: bool,
         split_special_tokens: Optional[bool],
     ) -> BatchEncoding:
-        if return_offsets_mapping or return_overflowing_tokens or stride:
-            raise NotImplementedError("offsets, overflowing tokens and a stride are not supported")
-        batched, pairs = _pairs(text, text_pair, is_split_into_words)
+        batched, pairs = _texts.pairs(text, text_pair, is_split_into_words)
         pad, cut, length = self._strategies(padding, truncation, max_length, pad_to_multiple_of)
         split = self.split_special_tokens if split_special_tokens is None else split_special_tokens
         rows = []
-        for first, second in pairs:
-            a = self._ids_of(first, is_split_into_words, split)
-            b = None if second is None else self._ids_of(second, is_split_into_words, split)
+        samples = []  # the text that a row is from
+        for sample, (first, second) in enumerate(pairs):
+            a = _texts.Part(self, first, is_split_into_words, split)
+            b = None if second is None else _texts.Part(self, second, is_split_into_words, split)
+            windows = _texts.whole(a, b)
             if cut != _NO_CUT and length is not None:
                 extra = self.num_special_tokens_to_add(b is not None) if add_special_tokens else 0
-                a, b = self._cut(a, b, length - extra, cut)
-            ids, types, sources = self._wrap(a, b, add_special_tokens)
-            rows.append(Encoding(self, ids, types, [1] * len(ids), sources))
+                windows = _texts.cut(a, b, length - extra, cut, stride, self.truncation_side == "right")
+            for one, other in windows if return_overflowing_tokens else windows[:1]:
+                ids, types, sources = self._wrap(one.ids, other.ids if other else None, add_special_tokens)
+                rows.append(Encoding(self, ids, types, [1] * len(ids), sources, (one, other)))
+                samples.append(sample)
         if verbose and length is None and rows:
             self._warn_about_length(max(len(r) for r in rows))
         self._pad_rows(rows, pad, length, pad_to_multiple_of, padding_side)
@@ -513,9 +529,13 @@ class Tokenizer:
             data["attention_mask"] = [r.attention_mask for r in rows]
         if return_special_tokens_mask:
             data["special_tokens_mask"] = [r.special_tokens_mask for r in rows]
+        if return_offsets_mapping:
+            data["offset_mapping"] = [r.offsets for r in rows]
         if return_length:
             data["length"] = [len(r) for r in rows]
-        if not batched and return_tensors is None:
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = samples
+        elif not batched and return_tensors is None:
             data = {k: v[0] if isinstance(v[0], list) else v for k, v in data.items()}
         return BatchEncoding(data, rows, return_tensors)
 
@@ -656,17 +676,22 @@ class Tokenizer:
     def _compiled(self, source: str) -> _lib.Handle:
         handle = self._templates.get(source)
         if handle is None:
-            pointer = c_void_p()
+            made = c_void_p()
             text = _lib.utf8(source)
-            call(C.mica_chat_template_create, byref(pointer), text, len(text), None)
-            handle = self._templates[source] = _lib.Handle(pointer, C.mica_chat_template_free)
+            call(C.mica_chat_template_create, byref(made), text, len(text), None)
+            handle = self._templates[source] = _lib.Handle(made, C.mica_chat_template_free)
         return handle
 
-    def _render(self, template: _lib.Handle, variables: dict[str, Any]) -> str:
+    def _render(self, template: _lib.Handle, variables: dict[str, Any]) -> tuple[str, list[tuple[int, int]]]:
+        """The prompt, and the characters of it that an assistant said (where the template tells)."""
         text = _lib.utf8(json.dumps(variables, ensure_ascii=False, default=_json_value))
-        out = _lib.Text()
-        call(C.mica_chat_template_render, template.value, text, len(text), None, byref(out))
-        return _lib.take_text(out)
+        out, generated = _lib.Text(), _lib.Ids()
+        options = _lib.ChatTemplateOptions()
+        if not variables.get("continue_final_message"):
+            options.generated = pointer(generated)
+        call(C.mica_chat_template_render, template.value, text, len(text), byref(options), byref(out))
+        spans = _lib.take_ids(generated)
+        return _lib.take_text(out), list(zip(spans[::2], spans[1::2]))
 
     def apply_chat_template(
         self,
@@ -687,8 +712,10 @@ class Tokenizer:
         **kwargs: Any,
     ) -> Any:
         """The prompt of a conversation, or of a list of them: encoded, or as text with tokenize=False."""
-        if return_assistant_tokens_mask:
-            raise NotImplementedError("return_assistant_tokens_mask is not supported")
+        if return_assistant_tokens_mask and not (return_dict and tokenize):
+            raise ValueError("return_assistant_tokens_mask needs return_dict=True and tokenize=True")
+        if return_assistant_tokens_mask and continue_final_message:
+            raise ValueError("return_assistant_tokens_mask and continue_final_message exclude each other")
         if continue_final_message and add_generation_prompt:
             raise ValueError("continue_final_message and add_generation_prompt exclude each other")
         template = self._compiled(self.get_chat_template(chat_template, tools))
@@ -701,10 +728,12 @@ class Tokenizer:
         shared["documents"] = documents
         shared["add_generation_prompt"] = add_generation_prompt
         shared["continue_final_message"] = continue_final_message
-        prompts = []
+        prompts, spoken = [], []
         for messages in conversation if batched else [conversation]:
             messages = getattr(messages, "messages", messages)
-            prompts.append(self._render(template, {**shared, "messages": messages}))
+            prompt, spans = self._render(template, {**shared, "messages": messages})
+            prompts.append(prompt)
+            spoken.append(spans)
         texts = prompts if batched else prompts[0]
         if not tokenize:
             return texts
@@ -717,6 +746,10 @@ class Tokenizer:
             return_tensors=return_tensors,
             **(tokenizer_kwargs or {}),
         )
+        if return_assistant_tokens_mask:
+            masks = [_texts.mask_of(row, spans) for row, spans in zip(encoded.encodings or [], spoken)]
+            encoded["assistant_masks"] = masks if batched or return_tensors else masks[0]
+            encoded.convert_to_tensors(return_tensors)
         return encoded if return_dict else encoded["input_ids"]
 
     # ---- the rest ----
@@ -729,36 +762,16 @@ class Tokenizer:
         )
 
 
-_TEXT_EXPECTED = "expected a text (str), a list of texts, or pairs of texts"
-
-
-def _share(n_a: int, n_b: int, room: int) -> tuple[int, int]:
-    """How many tokens two texts keep of the room for both: the longer one is cut to the other's length first, then both to halves."""
-    short = min(n_a, n_b)
-    if short >= room:
-        return room // 2, room - room // 2
-    rest = max(short, room - short)
-    if short + rest > room:
-        short, rest = room // 2, room - room // 2
-    return (rest, short) if n_a > n_b else (short, rest)
-
-
-def _pairs(text: Any, pair: Any, words: bool) -> tuple[bool, list[tuple[Any, Any]]]:
-    """Whether there are several, and the (text, pair or None) of each."""
-    if not isinstance(text, (str, list, tuple)) or (words and isinstance(text, str)):
-        raise ValueError(f"{_TEXT_EXPECTED}, found {type(text).__name__}")
-    batched = isinstance(text, (list, tuple)) and (not words or (bool(text) and isinstance(text[0], (list, tuple))))
-    if not batched:
-        return False, [(text, pair or None)]
-    if isinstance(pair, str):
-        raise TypeError("text is a list, so text_pair has to be one of the same length")
-    if pair is not None:
-        if len(text) != len(pair):
-            raise ValueError(f"there are {len(text)} texts and {len(pair)} in text_pair")
-        return True, list(zip(text, pair))
-    if words:
-        return True, [(t, None) for t in text]
-    return True, [(t[0], t[1]) if isinstance(t, (list, tuple)) and len(t) == 2 else (t, None) for t in text]
+def _framed(
+    a: list[int], b: Optional[list[int]], before: list[int], after: list[int]
+) -> tuple[list[int], list[int], list[int]]:
+    """As Tokenizer._wrap, with the same tokens round each text."""
+    ids, types, sources = [], [], []
+    for k, text in enumerate([a] if b is None else [a, b]):
+        ids += before + text + after
+        types += [k] * (len(before) + len(text) + len(after))
+        sources += [-1] * len(before) + [k] * len(text) + [-1] * len(after)
+    return ids, types, sources
 
 
 def _plain_token(value: Any) -> Any:

@@ -81,6 +81,24 @@ def _change_modeling_utils(module: ModuleType) -> None:
     cls.from_pretrained = classmethod(from_pretrained)
 
 
+def _change_caches(module: ModuleType) -> None:
+    """Cache objects that a model of mica has filled know their length, and can be cut back."""
+    for name in ("get_seq_length", "crop", "reset"):
+        _redirect_cache(module.Cache, name)
+
+
+def _redirect_cache(cls: Any, name: str) -> None:
+    original = getattr(cls, name)
+
+    @functools.wraps(original)
+    def redirected(self: Any, *args: Any, **kwargs: Any) -> Any:
+        caches = sys.modules.get("mica._cache")
+        ours = caches.behind(self) if caches is not None else None
+        return original(self, *args, **kwargs) if ours is None else getattr(ours, name)(*args, **kwargs)
+
+    setattr(cls, name, redirected)
+
+
 def _change_pipelines(module: ModuleType) -> None:
     original = module.pipeline
 
@@ -152,6 +170,7 @@ _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "transformers.processing_utils": _change_package,  # puts a second copy of the package in the first one's place
     "transformers.models.auto.modeling_auto": _change_auto_models,
     "transformers.modeling_utils": _change_modeling_utils,
+    "transformers.cache_utils": _change_caches,
     "transformers.pipelines": _change_pipelines,
     "transformers.pipelines.text_generation": _change_text_pipeline,
 }
@@ -195,7 +214,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 def _without_torch(name: str) -> bool:
     """Modules that, without torch, hold nothing to change: their names are replaced in the package."""
-    return name in ("transformers.models.auto.modeling_auto", "transformers.modeling_utils") and not _has_torch()
+    return name in ("transformers.models.auto.modeling_auto", "transformers.modeling_utils", "transformers.cache_utils") and not _has_torch()
 
 
 # ---- no Transformers ---------------------------------------------------------------------------------------------------

@@ -229,3 +229,52 @@ def test_everything_is_as_in_transformers(folder: str) -> None:
     assert len(theirs) == len(ours) > 60
     different = [(a[0], a[1], b[1]) for a, b in zip(theirs, ours) if a != b]
     assert not different, different[0]
+
+
+def test_offsets(tokenizer: Any) -> None:
+    text = "The r\u00efver \U0001f600 runs"
+    found = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+    pieces = [text[a:b] for (a, b), special in zip(found["offset_mapping"], found["special_tokens_mask"]) if not special]
+    assert pieces[0] == "The" and "\U0001f600" in pieces and "" not in pieces
+    assert found["offset_mapping"][0] == (0, 0) and found["offset_mapping"][-1][1] == len(text)
+    assert found.char_to_token(0) == 1 and tuple(found.token_to_chars(1)) == (0, 3)
+    assert found.token_to_chars(0) is None and found.word_ids()[:2] == [None, 0]
+    assert tokenizer(["a", "bc"], is_split_into_words=True, return_offsets_mapping=True)["offset_mapping"][1] == (0, 1)
+
+
+def test_windows(tokenizer: Any) -> None:
+    text = "The river runs past the old mill and down to the sea"
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    found = tokenizer(
+        text, max_length=6, truncation=True, stride=2, return_overflowing_tokens=True, return_offsets_mapping=True, add_special_tokens=False
+    )
+    rows = found["input_ids"]
+    assert found["overflow_to_sample_mapping"] == [0] * len(rows) and len(rows) > 2
+    assert rows[0] + [i for row in rows[1:] for i in row[2:]] == ids
+    assert all(a[-2:] == b[:2] for a, b in zip(rows, rows[1:]))
+    assert found["offset_mapping"][1][0] == found["offset_mapping"][0][4]
+    assert len(tokenizer(text, max_length=6, truncation=True)["input_ids"]) == 6
+    pair = tokenizer(["Who?"], [text], max_length=14, truncation="only_second", stride=1, return_overflowing_tokens=True)
+    assert len({tuple(row[:3]) for row in pair["input_ids"]}) == 1 and len(pair["input_ids"]) > 1
+    with pytest.raises(ValueError):
+        tokenizer(text, max_length=4, truncation=True, stride=4, return_overflowing_tokens=True)
+
+
+def test_what_an_assistant_said(tokenizer: Any) -> None:
+    template = "{% for m in messages %}<{{ m.role }}>{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+    chat = [{"role": "user", "content": "Hi \U0001f600"}, {"role": "assistant", "content": "you"}]
+    found = tokenizer.apply_chat_template(chat, chat_template=template, return_assistant_tokens_mask=True)
+    said = [i for i, m in zip(found["input_ids"], found["assistant_masks"]) if m]
+    assert "you" in tokenizer.decode(said) and "user" not in tokenizer.decode(said)
+    with pytest.raises(ValueError):
+        tokenizer.apply_chat_template(chat, chat_template=template, return_assistant_tokens_mask=True, return_dict=False)
+
+
+def test_tokens_round_the_text(llama: str) -> None:
+    from mica import AutoTokenizer
+
+    t = AutoTokenizer.from_pretrained(llama, add_eos_token=True)
+    assert t("a")["input_ids"][-1] == t.eos_token_id and t("a")["input_ids"][0] != t.bos_token_id
+    t.add_bos_token = True
+    assert t("a")["input_ids"][0] == t.bos_token_id and t.num_special_tokens_to_add() == 2
+    assert t("a", "b", return_token_type_ids=True)["token_type_ids"].count(1) == 3

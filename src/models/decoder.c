@@ -122,42 +122,70 @@ static mica_array *embed(build *b, mica_array *ids)
     return h;
 }
 
-static mica_array *logits(build *b, mica_array *h)
+static mica_array *final_norm(build *b, mica_array *h)
 {
     mica_graph *g = b->g;
     if (!b->o->all_logits)
         h = mica_take(g, h, mica_input(g, MICA__IN_LAST, MICA_DTYPE_I32, (int64_t[]){1}, 1, false), 0);
-    h = mica_rms_norm(g, h, mica__weight_array(g, &b->w->final_norm), b->s->norm_eps, b->s->norm_offset);
+    return mica_rms_norm(g, h, mica__weight_array(g, &b->w->final_norm), b->s->norm_eps, b->s->norm_offset);
+}
+
+static mica_array *logits(build *b, mica_array *h)
+{
+    mica_graph *g = b->g;
     mica_array *scores = mica_linear(g, h, mica__weight_array(g, &b->w->head), NULL);
     return b->s->logits_softcap > 0 ? mica_softcap(g, scores, b->s->logits_softcap) : scores;
 }
 
-static mica_status make(build *b, mica_program **out, mica_error *err)
+/* outputs: room for 1 + n_layers. */
+static mica_status make(build *b, mica_array **outputs, mica_program **out, mica_error *err)
 {
-    const int64_t rows = b->o->max_rows;
-    mica_array *ids = mica_input(b->g, MICA__IN_IDS, MICA_DTYPE_I32, &rows, 1, true);
+    const int64_t rows = b->o->max_rows, shape[] = {rows, b->s->hidden};
+    mica_array *in = b->o->open ? mica_input(b->g, MICA__IN_IDS, MICA_DTYPE_F32, shape, 2, true)
+                                : mica_input(b->g, MICA__IN_IDS, MICA_DTYPE_I32, &rows, 1, true);
     b->positions = mica_input(b->g, MICA__IN_POSITIONS, MICA_DTYPE_I32, &rows, 1, true);
     MICA_TRY(make_frequencies(b, err));
     b->query_scale = make_query_scale(b);
 
-    mica_array *h = embed(b, ids);
+    mica_array *h = b->o->open ? in : embed(b, in);
     for (int i = 0; i < b->s->n_layers; i++) {
         mica_array *a = attention(b, norm(b, h, i, MICA__LAYER_NORM_BEFORE_ATTENTION), i);
         h = mica_add(b->g, h, norm(b, a, i, MICA__LAYER_NORM_AFTER_ATTENTION));
         mica_array *m = mlp(b, norm(b, h, i, MICA__LAYER_NORM_BEFORE_MLP), i);
         h = mica_add(b->g, h, norm(b, m, i, MICA__LAYER_NORM_AFTER_MLP));
+        outputs[1 + i] = h;
     }
-    mica_array *scores = logits(b, h);
+    outputs[b->s->n_layers] = h = final_norm(b, h);
+    outputs[0] = logits(b, h);
     const mica_program_options options = {.exact = b->o->exact, .int8 = b->o->int8};
-    return mica_program_compile(out, b->g, &scores, 1, &options, err);
+    return mica_program_compile(out, b->g, outputs, b->o->open ? 1 + b->s->n_layers : 1, &options, err);
 }
 
 mica_status mica__decoder_compile(mica_program **out, const mica__decoder_spec *s, const mica__weights *w,
                                   const mica__decoder_options *options, mica_error *err)
 {
     build b = {.s = s, .w = w, .o = options};
-    MICA_TRY(mica_graph_create(&b.g, options->device, err));
-    mica_status status = make(&b, out, err);
+    const size_t n_outputs = 1 + (size_t)s->n_layers;
+    mica_array **outputs = mica__calloc(n_outputs, sizeof *outputs);
+    if (!outputs) return mica__fail_memory(err, n_outputs * sizeof *outputs, "a decoder's outputs");
+    mica_status status = mica_graph_create(&b.g, options->device, err);
+    if (!status) {
+        status = make(&b, outputs, out, err);
+        mica_graph_free(b.g);
+    }
+    mica__free(outputs);
+    return status;
+}
+
+mica_status mica__decoder_embed(const mica__decoder_spec *s, const mica__weights *w, mica_device *device,
+                                const int32_t *ids, size_t n, float *out, mica_error *err)
+{
+    build b = {.s = s, .w = w};
+    MICA_TRY(mica_graph_create(&b.g, device, err));
+    const int64_t rows = (int64_t)n;
+    mica_array *h = embed(&b, mica_from_data(b.g, ids, MICA_DTYPE_I32, &rows, 1));
+    mica_status status = mica_eval(b.g, &h, 1, err);
+    if (!status) memcpy(out, mica_array_data(h), n * (size_t)s->hidden * sizeof *out);
     mica_graph_free(b.g);
     return status;
 }

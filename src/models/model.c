@@ -248,6 +248,7 @@ void mica_model_free(mica_model *m)
     if (!m) return;
     mica_program_free(m->program);
     mica_program_free(m->all_program);
+    mica_program_free(m->open_program);
     mica_tokenizer_free(m->tokenizer);
     mica_chat_template_free(m->chat_template);
     mica__weights_release(&m->weights);
@@ -273,14 +274,15 @@ const char *mica_model_path(const mica_model *m)
 
 /* ---- made on first use ------------------------------------------------------------------------------------------------------------------- */
 
-mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mica_error *err)
+static mica_status get_program(mica_model *m, mica_program **slot, bool all, bool open, mica_program **out,
+                               mica_error *err)
 {
-    mica_program **slot = all ? &m->all_program : &m->program;
     const mica__decoder_options options = {
         .device = m->device,
         .cache_dtype = m->cache_dtype,
         .max_rows = all ? m->max_all_rows : m->max_rows,
         .all_logits = all,
+        .open = open,
         .exact = m->exact,
         .int8 = m->int8,
     };
@@ -294,6 +296,26 @@ mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mic
     *out = *slot;
     pthread_mutex_unlock(&m->lock);
     return status;
+}
+
+mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mica_error *err)
+{
+    return get_program(m, all ? &m->all_program : &m->program, all, false, out, err);
+}
+
+mica_status mica__model_open_program(mica_model *m, mica_program **out, mica_error *err)
+{
+    return get_program(m, &m->open_program, true, true, out, err);
+}
+
+mica_status mica_model_embed(mica_model *m, const int32_t *ids, size_t n, float *out, mica_error *err)
+{
+    if (!m->weights.embedding.ndim) return mica__fail(err, MICA_INVALID, "the model was loaded without its weights");
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= m->spec.vocab)
+            return mica__fail(err, MICA_INVALID, "token id %d is not in the vocabulary of %lld", (int)ids[i],
+                              (long long)m->spec.vocab);
+    return n ? mica__decoder_embed(&m->spec, &m->weights, m->device, ids, n, out, err) : MICA_OK;
 }
 
 mica_status mica_model_tokenizer(mica_model *m, const mica_tokenizer **out, mica_error *err)

@@ -28,13 +28,15 @@ struct mica_model {
     char *model_type;
 
     pthread_mutex_t lock; /* guards what is made on first use, below */
-    mica_program *program, *all_program;
+    mica_program *program, *all_program, *open_program;
     mica_tokenizer *tokenizer;
     mica_chat_template *chat_template;
 };
 
 /* The program that gives logits of the last row, or of all rows; compiled on first use. */
 mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mica_error *err);
+/* The one from embeddings that shows what every layer leaves (`open` in mica__decoder_options), with logits of all rows. */
+mica_status mica__model_open_program(mica_model *m, mica_program **out, mica_error *err);
 void mica__model_notice(const mica_model *m, const char *fmt, ...) MICA_PRINTF(2, 3);
 
 #endif

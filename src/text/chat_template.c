@@ -252,6 +252,19 @@ static mica_status set_clock(const mica_chat_template_options *o, mica__jclock *
                       MICA_QUOTED(o->now, strlen(o->now)));
 }
 
+/* Pairs of (byte where it begins, characters) become characters [start, end). */
+static void to_characters(mica_ids *spans, size_t from, mica__str prompt)
+{
+    size_t byte = 0;
+    int32_t start = 0;
+    for (size_t i = from; i + 1 < spans->n; i += 2) { /* they never go back */
+        for (; byte < (size_t)spans->data[i] && byte < prompt.n; byte++)
+            start += ((unsigned char)prompt.p[byte] & 0xc0) != 0x80;
+        spans->data[i] = start;
+        spans->data[i + 1] += start;
+    }
+}
+
 static mica_status render(const mica_chat_template *t, mica__jval input, size_t n_input,
                           const mica_chat_template_options *o, mica_text *out, mica_error *err)
 {
@@ -269,19 +282,27 @@ static mica_status render(const mica_chat_template *t, mica__jval input, size_t 
         .null_names = {"tools", "documents"},
         .false_name = "add_generation_prompt",
         .skip_name = "continue_final_message",
+        .generated = o->generated,
         .max_steps = o->max_steps ? o->max_steps : 10000000,
         .max_bytes = o->max_bytes ? o->max_bytes : (16u << 20) + 8 * n_input,
     };
     MICA_TRY(set_clock(o, &job.now, err));
     continuation c = {0};
     MICA_TRY(plan_continuation(e, input, &c, err));
+    if (c.field && job.generated) {
+        mica__free(c.field);
+        return mica__fail(err, MICA_INVALID, "what was generated cannot be told with continue_final_message");
+    }
     if (c.field) {
         job.append_to_last = TAG;
         job.append_field = c.field;
     }
     mica__buf prompt = {0};
+    const size_t before = o->generated ? o->generated->n : 0;
     mica_status status = mica__jinja_render(&e->parsed, &job, &prompt, err);
     if (!status && c.field) status = cut(&prompt, &c, err);
+    if (o->generated) to_characters(o->generated, before, mica__buf_str(&prompt));
+    if (status && o->generated) o->generated->n = before;
     if (!status) status = append_prompt(out, mica__buf_str(&prompt), err);
     mica__free(c.field);
     mica__buf_release(&prompt);

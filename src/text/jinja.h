@@ -17,6 +17,7 @@
 
 #include "jinja_ast.h"
 #include "base/json.h"
+#include <mica/tokenizer.h>
 
 #define MICA__JINJA_MAX_SOURCE (4u << 20)
 
@@ -33,6 +34,8 @@ typedef struct mica__jinja_job {
     const char *append_to_last; /* text put behind a field of the last message; NULL: none */
     const char *append_field;
     mica__jclock now;
+    mica_ids *
+        generated; /* receives of each generation block where it begins (bytes of the text) and its characters; NULL: not asked for */
     uint64_t max_steps;
     size_t max_bytes; /* working memory and output, beside the input */
 } mica__jinja_job;

@@ -263,7 +263,7 @@ static mica__jv run_macro(mica__jin *j, mica__jact *act, const mica__jfunction *
             *slot = mica__jv_undefined_hint(j, text.u.str->p);
         }
     }
-    size_t from = j->out.n;
+    size_t from = mica__jin_capture(j);
     if (mica__jin_exec(j, act, f->body) == JF_ERROR) return JV_ERR;
     return mica__jv_markup(mica__jin_captured(j, from), j->autoescape);
 }
@@ -368,7 +368,7 @@ mica__jv mica__jin_run_loop(mica__jin *j, mica__jact *outer, const mica__jast *n
 {
     if (!enter_call(j)) return JV_ERR;
     mica__jact *act = mica__jact_new(j, outer, node->loop->n_slots);
-    size_t from = j->out.n;
+    size_t from = mica__jin_capture(j);
     if (!act || mica__jin_loop_body(j, act, outer, node, iterable, depth0) == JF_ERROR) return JV_ERR;
     j->call_depth--;
     return mica__jv_markup(mica__jin_captured(j, from), j->autoescape);

@@ -3,6 +3,7 @@
  * Every node costs a step; nesting is counted, so that neither a loop nor a recursion outlives its budget. Text goes to one
  * buffer: a block whose text is wanted as a value notes where it began and takes its end off again. */
 #include "jinja_eval.h"
+#include "text/model.h"
 
 mica__jact *mica__jact_new(mica__jin *j, mica__jact *outer, uint32_t n_slots)
 {
@@ -48,8 +49,15 @@ void mica__jin_leave_scope(mica__jact *act, const mica__jscope *scope)
     for (size_t i = 0; i < scope->n; i++) act->slots[scope->loads[i].slot] = JV_NO_VALUE;
 }
 
+size_t mica__jin_capture(mica__jin *j)
+{
+    if (j->captures++ == 0) j->shown = j->out.n;
+    return j->out.n;
+}
+
 mica__jv mica__jin_captured(mica__jin *j, size_t from)
 {
+    j->captures--;
     if (j->status || j->out.failed) return JV_ERR;
     mica__jv v = mica__jv_str(j, j->out.p ? j->out.p + from : "", j->out.n - from);
     j->out.n = from;
@@ -396,7 +404,7 @@ bool mica__jin_assign(mica__jin *j, mica__jact *act, const mica__jast *target, m
 
 static mica__jflow exec_set_block(mica__jin *j, mica__jact *act, const mica__jast *n)
 {
-    size_t from = j->out.n;
+    size_t from = mica__jin_capture(j);
     mica__jin_enter_scope(j, act, &n->scope);
     mica__jflow flow = mica__jin_exec(j, act, n->body);
     if (flow == JF_ERROR) return flow;
@@ -423,7 +431,7 @@ mica__jv mica__jin_eval_block_filter(mica__jin *j, mica__jact *act, const mica__
 
 static mica__jflow exec_filter_block(mica__jin *j, mica__jact *act, const mica__jast *n)
 {
-    size_t from = j->out.n;
+    size_t from = mica__jin_capture(j);
     mica__jin_enter_scope(j, act, &n->scope);
     mica__jflow flow = mica__jin_exec(j, act, n->body);
     if (flow == JF_ERROR) return flow;
@@ -478,6 +486,17 @@ static mica__jflow exec_block(mica__jin *j, mica__jact *act, const mica__jast *n
     return text.kind != JV_ERROR && write_text(j, mica__jv_text(text)) ? JF_NEXT : JF_ERROR;
 }
 
+/* Where the text of a generation block begins in what has been written for good, and its characters. */
+static bool note_generated(mica__jin *j, mica__str text)
+{
+    if (!j->generated) return true;
+    size_t start = j->captures ? j->shown : j->out.n, n = 0;
+    for (size_t i = 0; i < text.n; i++) n += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+    j->status = mica__ids_push(j->generated, (int32_t)start, j->err);
+    if (!j->status) j->status = mica__ids_push(j->generated, (int32_t)n, j->err);
+    return !j->status;
+}
+
 static mica__jflow exec_call_block(mica__jin *j, mica__jact *act, const mica__jast *n)
 {
     mica__jv caller = new_macro(j, act, n->function), result;
@@ -485,6 +504,7 @@ static mica__jflow exec_call_block(mica__jin *j, mica__jact *act, const mica__ja
     mica__jargs args = {0};
     if (!n->a) { /* a generation block: its text as it is */
         result = mica__jin_call(j, caller, &args);
+        if (result.kind != JV_ERROR && !note_generated(j, mica__jv_text(result))) return JF_ERROR;
     } else {
         mica__jv callee = mica__jin_eval(j, act, n->a->a);
         if (callee.kind == JV_ERROR || !mica__jin_args(j, act, n->a->call, &args)) return JF_ERROR;

@@ -67,6 +67,7 @@ mica__jflow mica__jin_loop_body(mica__jin *j, mica__jact *act, mica__jact *outer
 mica__jv mica__jin_eval_block_filter(mica__jin *j, mica__jact *act, const mica__jast *filter, mica__jv text);
 bool mica__jin_assign(mica__jin *j, mica__jact *act, const mica__jast *target, mica__jv value);
 /* Text captured since the output was `from` bytes long, taken off. */
+size_t mica__jin_capture(mica__jin *j);
 mica__jv mica__jin_captured(mica__jin *j, size_t from);
 
 /* ---- loops (jinja_loop.c) ---- */

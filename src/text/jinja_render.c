@@ -103,7 +103,12 @@ static bool make_variables(mica__jin *j, const mica__jinja_job *job)
 
 mica_status mica__jinja_render(const mica__jinja *t, const mica__jinja_job *job, mica__buf *out, mica_error *err)
 {
-    mica__jin j = {.max_steps = job->max_steps, .steps_left = UINT64_MAX, .now = job->now, .err = err, .line = 1};
+    mica__jin j = {.max_steps = job->max_steps,
+                   .steps_left = UINT64_MAX,
+                   .now = job->now,
+                   .generated = job->generated,
+                   .err = err,
+                   .line = 1};
     j.random = (uint64_t)(uintptr_t)&j;
     j.heap.max = SIZE_MAX / 2;
     if (make_variables(&j, job)) {

@@ -10,6 +10,7 @@
 #ifndef MICA_TEXT_JINJA_VALUE_H
 #define MICA_TEXT_JINJA_VALUE_H
 
+#include <mica/tokenizer.h>
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/str.h"
@@ -138,6 +139,9 @@ typedef struct mica__jin {
     uint64_t steps_left, max_steps;
     unsigned depth;      /* of nested evaluation: statements, expressions, iterators, comparisons of nested values */
     unsigned call_depth; /* of macros and recursive loops */
+    unsigned captures;   /* of text that is being captured; `shown` bytes of out were there before the outermost */
+    size_t shown;
+    mica_ids *generated; /* of generation blocks: see jinja.h; NULL: not asked for */
     uint32_t line;       /* of the node being evaluated */
     bool autoescape;
     uint64_t effects;        /* counts what may let a new value outlive its expression */

@@ -31,9 +31,26 @@ static void read_scores(mica__jval list, float *out)
     }
 }
 
+/* For two rows of the same ids, without a search round it. */
+static void check_alone(const mica_generation_config *config, const int32_t *ids, size_t n, size_t n_prompt,
+                        float *scores, const float *expected)
+{
+    int32_t twice[2 * 64];
+    mica_error err;
+    assert_true(n <= 64);
+    memcpy(twice, ids, n * sizeof *ids);
+    memcpy(twice + n, ids, n * sizeof *ids);
+    reference_check(mica_process_scores(config, twice, 2, n, n_prompt, VOCAB, scores, &err), &err, "process");
+    assert_memory_equal(scores, expected, VOCAB * sizeof *scores);
+    assert_memory_equal(scores + VOCAB, expected, VOCAB * sizeof *scores);
+    twice[n] = VOCAB;
+    assert_int_equal(mica_process_scores(config, twice, 2, n, n_prompt, VOCAB, scores, &err), MICA_INVALID);
+    assert_int_equal(mica_process_scores(config, twice, 1, n, n + 1, VOCAB, scores, &err), MICA_INVALID);
+}
+
 static void check_row(mica__jval row)
 {
-    float scores[VOCAB], expected[VOCAB];
+    float scores[VOCAB], expected[VOCAB], alone[2 * VOCAB];
     size_t n;
     int64_t n_prompt;
     int32_t *ids = reference_ids(mica__json_get(row, "ids"), &n);
@@ -46,6 +63,8 @@ static void check_row(mica__jval row)
     assert_true(mica__json_int(mica__json_get(row, "n_prompt"), &n_prompt));
     read_scores(mica__json_get(row, "scores"), scores);
     read_scores(mica__json_get(row, "expected"), expected);
+    memcpy(alone, scores, sizeof scores);
+    memcpy(alone + VOCAB, scores, sizeof scores);
     reference_check(mica_generation_config_create(&config, NULL, &err), &err, "settings");
     reference_check(mica_generation_config_set(config, "eos_token_id", "3", &err), &err, "settings");
     reference_check(mica_generation_config_set(config, "max_length", "99", &err), &err, "settings");
@@ -54,6 +73,7 @@ static void check_row(mica__jval row)
     reference_check(mica__processors_create(&p, &settings, VOCAB, &err), &err, text.p);
     p.prompt = (mica__id_list){ids, (size_t)n_prompt};
     mica__processors_apply(&p, ids, n, scores);
+    if (n) check_alone(config, ids, n, (size_t)n_prompt, alone, scores);
     for (size_t i = 0; i < VOCAB; i++) {
         if (scores[i] == expected[i] || fabsf(scores[i] - expected[i]) <= 2e-5f * fmaxf(1, fabsf(expected[i])))
             continue;

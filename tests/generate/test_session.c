@@ -321,6 +321,46 @@ static void test_no_memory(void **state)
     close_fixture(&x);
 }
 
+/* From embeddings as from ids, in pieces of more rows than a run has; the hidden states lead from the embeddings to the logits. */
+static void test_embeddings(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "gemma3_text", "mistral"};
+    for (size_t m = 0; m < 3; m++) {
+        fixture x;
+        mica_error err;
+        if (!open_fixture(&x, names[m], 7)) continue;
+        const mica_model_info *info = mica_model_get_info(x.model);
+        const size_t width = (size_t)info->hidden_size, layers = (size_t)info->n_layers + 1;
+        float *in = test_malloc(40 * width * sizeof *in), *hidden = test_malloc(layers * 40 * width * sizeof *in);
+        float *logits = test_malloc(40 * VOCAB * sizeof *in), *plain = test_malloc(40 * VOCAB * sizeof *in);
+        mica_session *a = new_session(x.model, 0), *b = new_session(x.model, 0);
+        reference_check(mica_model_embed(x.model, x.ids, 40, in, &err), &err, "embed");
+        reference_check(mica_session_forward(a, x.ids, 40, true, plain, &err), &err, "forward");
+        reference_check(mica_session_forward_embeddings(b, in, 25, logits, hidden, &err), &err, "embeddings");
+        assert_memory_equal(hidden, in, 25 * width * sizeof *in);
+        assert_memory_equal(logits, plain, 25 * VOCAB * sizeof *in);
+        assert_int_equal(mica_session_ids(b)[24], -1);
+        reference_check(mica_session_forward_embeddings(b, in + 25 * width, 15, logits + 25 * VOCAB, NULL, &err), &err,
+                        "embeddings");
+        assert_memory_equal(logits, plain, 40 * VOCAB * sizeof *in);
+        assert_int_equal(mica_session_length(b), 40);
+        /* A layer's output does not depend on how many rows ran with it. */
+        float *again = test_malloc(layers * width * sizeof *in);
+        reference_check(mica_session_truncate(a, 0, &err), &err, "cut");
+        reference_check(mica_session_forward_embeddings(a, in, 1, logits, again, &err), &err, "embeddings");
+        for (size_t l = 0; l < layers; l++)
+            assert_memory_equal(again + l * width, hidden + l * 25 * width, width * sizeof *in);
+        const int32_t outside = VOCAB;
+        assert_int_equal(mica_model_embed(x.model, &outside, 1, in, &err), MICA_INVALID);
+        assert_int_equal(mica_session_forward_embeddings(a, in, (size_t)1 << 40, logits, NULL, &err), MICA_LIMIT);
+        test_free(in), test_free(hidden), test_free(logits), test_free(plain), test_free(again);
+        mica_session_free(a);
+        mica_session_free(b);
+        close_fixture(&x);
+    }
+}
+
 static mica_status attempt_load(void *context)
 {
     mica_model *model = NULL;
@@ -341,11 +381,17 @@ static void test_no_memory_to_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),          cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_step_together),   cmocka_unit_test(test_cut_back),
-        cmocka_unit_test(test_cut_back_window), cmocka_unit_test(test_common_prefix),
-        cmocka_unit_test(test_dynamic_rope),    cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_no_memory_to_load),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_step_together),
+        cmocka_unit_test(test_cut_back),
+        cmocka_unit_test(test_cut_back_window),
+        cmocka_unit_test(test_common_prefix),
+        cmocka_unit_test(test_dynamic_rope),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_embeddings),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory_to_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

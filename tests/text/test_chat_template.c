@@ -243,6 +243,33 @@ static void test_continue_final_message(void **state)
         MICA_INVALID, "together");
 }
 
+/* Nested ones, ones in loops, macros and captured text, and characters of several bytes. */
+static void test_generated(void **state)
+{
+    (void)state;
+    static const char source[] =
+        "{% macro m(x) %}({% generation %}{{ x }}{% endgeneration %}){% endmacro %}"
+        "{% for x in messages %}\u00e9:{% generation %}{{ x.content }}{% endgeneration %};{% endfor %}{{ m('ab') }}"
+        "{% set y %}{% generation %}c{% endgeneration %}{% endset %}";
+    static const char input[] = "{\"messages\": [{\"content\": \"\u00f6\u4f60!\"}, {\"content\": \"\"}]}";
+    /* In a macro or a set block it begins where the text outside had come to. */
+    static const int32_t want[] = {2, 5, 8, 8, 9, 11, 13, 14};
+    mica_chat_template *t = make(source, NULL);
+    mica_ids spans = {0};
+    mica_text out = {0};
+    mica_error err;
+    mica_chat_template_options options = {.generated = &spans};
+    if (mica_chat_template_render(t, input, sizeof input - 1, &options, &out, &err)) fail_msg("%s", err.message);
+    assert_int_equal(spans.n, 8);
+    for (size_t i = 0; i < 8; i++) assert_int_equal(spans.data[i], want[i]);
+    static const char open[] = "{\"messages\": [{\"content\": \"Hi\"}], \"continue_final_message\": true}";
+    assert_int_equal(mica_chat_template_render(t, open, sizeof open - 1, &options, &out, &err), MICA_INVALID);
+    assert_int_equal(spans.n, 8);
+    mica_ids_release(&spans);
+    mica_text_release(&out);
+    mica_chat_template_free(t);
+}
+
 static void test_wrong_input(void **state)
 {
     static const char *const inputs[] = {"",
@@ -369,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_variables_that_are_always_there),
         cmocka_unit_test(test_named_templates),
         cmocka_unit_test(test_continue_final_message),
+        cmocka_unit_test(test_generated),
         cmocka_unit_test(test_wrong_input),
         cmocka_unit_test(test_threads_share_a_template),
         cmocka_unit_test(test_lack_of_memory),

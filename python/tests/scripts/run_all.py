@@ -17,6 +17,13 @@ for package in without[0].split(",") if without else ():
     sys.modules[package] = None  # type: ignore[assignment]
 if device == "mlx":
     import mica.transformers  # noqa: F401
+else:
+    # torch's fused attention leaves out the soft caps of Gemma 2.
+    from functools import partial
+
+    from transformers import AutoModelForCausalLM
+
+    AutoModelForCausalLM.from_pretrained = partial(AutoModelForCausalLM.from_pretrained, attn_implementation="eager")  # type: ignore[method-assign]
 
 results = {}
 for script in sorted(Path(__file__).parent.glob("*.py")):

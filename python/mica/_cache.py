@@ -1,0 +1,98 @@
+"""Key-value caches that a program passes from call to call: our DynamicCache, and what stands behind a cache object of Transformers."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, Optional
+
+from . import _engine
+
+if TYPE_CHECKING:
+    from .model import MicaForCausalLM
+
+
+class DynamicCache:
+    """A key-value cache that a program passes from call to call."""
+
+    is_compileable = False
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.reset()
+
+    def remember(self, rows: list[list[int]], length: int) -> None:
+        """Stands for what was computed of these ids; that is computed again when the cache is used in a call of the model."""
+        self._state: Optional[Continued] = None
+        self._rows, self._length = rows, length
+
+    def state(self, model: "MicaForCausalLM", n: int) -> "Continued":
+        if self._state is None:
+            self._state = Continued(model, n)
+            if self._rows:
+                self._state.fill(self._rows, self._length)
+        if len(self._state.sessions) != n:
+            raise ValueError(f"the cache holds {len(self._state.sessions)} rows, there are {n} now")
+        return self._state
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        return self._state.length if self._state else self._length
+
+    def get_max_cache_shape(self, layer_idx: int = 0) -> int:
+        return -1  # it grows
+
+    def crop(self, max_length: int) -> None:
+        """Forgets all but the first max_length positions; a negative number forgets that many."""
+        n = max_length if max_length >= 0 else self.get_seq_length() + max_length
+        if self._state:
+            self._state.crop(n)
+        elif n < self._length:
+            cut = self._length - n
+            self.remember([row[: max(0, len(row) - cut)] for row in self._rows], n)
+
+    def reset(self) -> None:
+        self.remember([], 0)
+
+
+class Continued:
+    """Sessions of the rows of a batch that grows from call to call."""
+
+    sessions: list[_engine.Session]
+    length: int
+
+    def __init__(self, model: "MicaForCausalLM", n: int):
+        self.sessions = [_engine.Session(model._handle, model._max_context) for _ in range(n)]
+        self.length = 0  # positions, padding included
+
+    def fill(self, rows: list[list[int]], length: int) -> None:
+        if len(rows) != len(self.sessions):
+            raise ValueError(f"the cache holds {len(rows)} rows, there are {len(self.sessions)} now")
+        for session, row in zip(self.sessions, rows):
+            session.append(row)
+        self.length = length
+
+    def crop(self, n: int) -> None:
+        for session in self.sessions:
+            session.truncate(max(0, len(session) - (self.length - n)))
+        self.length = min(n, self.length)
+
+
+_foreign: "weakref.WeakKeyDictionary[Any, DynamicCache]" = weakref.WeakKeyDictionary()
+
+
+def behind(cache: Any) -> Optional[DynamicCache]:
+    """Ours, or the one that stands behind another's object, if a model of mica has seen that."""
+    if isinstance(cache, DynamicCache):
+        return cache
+    return _foreign.get(cache)
+
+
+def own(cache: Any) -> DynamicCache:
+    """As behind, made if there is none yet."""
+    found = behind(cache)
+    if found is not None:
+        return found
+    if not hasattr(cache, "get_seq_length"):
+        raise TypeError(f"past_key_values is a {type(cache).__name__}, expected a cache object such as DynamicCache()")
+    if cache.get_seq_length():
+        raise ValueError("past_key_values holds what another model computed; a model of mica needs a cache that is empty or its own")
+    made = _foreign[cache] = DynamicCache()
+    return made
