@@ -2,7 +2,7 @@
  *
  *     mica_hub_snapshot snapshot;
  *     if (mica_hub_resolve(&snapshot, "Qwen/Qwen3-0.6B", NULL, &err) == MICA_OK) {
- *         mica_model_load(&model, snapshot.path, NULL, &err);
+ *         mica_model_load(&model, snapshot.model, NULL, &err);
  *         mica_hub_snapshot_release(&snapshot);
  *     }
  *
@@ -41,6 +41,9 @@ typedef struct mica_hub_options {
     size_t n_include;
     const char *const *exclude; /* [n_exclude] */
     size_t n_exclude;
+    /* Exactly one GGUF file, with all its parts if it is split: its path, or its quantization ("Q4_K_M"). NULL: none, unless MODEL or
+     * TOKENIZER is asked of a repository that has nothing else: then its only one, or its Q4_K_M. */
+    const char *gguf;
     bool local_only; /* no request at all: what is on this machine, or NOT_FOUND. HF_HUB_OFFLINE=1 does the same */
     bool force;      /* fetch again what is there already */
     const char *cache_dir;  /* NULL: as the environment says */
@@ -53,6 +56,7 @@ typedef struct mica_hub_options {
 
 typedef struct mica_hub_snapshot {
     char *path;             /* the folder that holds the files */
+    char *model;            /* what mica_model_load takes: `path`, or the GGUF file in it that was chosen */
     char commit[41];        /* that all of them belong to */
     uint64_t n_files;       /* that were asked for and are there */
     uint64_t bytes;         /* their size */
@@ -61,7 +65,7 @@ typedef struct mica_hub_snapshot {
 
 /* Makes sure that the files of one commit are on this machine and says where. Without a network, or when the server does not answer
  * within two seconds, a revision that was fetched before is used as it is (with a notice); a complete commit
- * costs no request. INVALID: not an id or revision. ACCESS: gated, or a token is wrong; the message says where to ask for access or how
+ * costs no request. INVALID: not an id or revision, or several GGUF files that it could be. ACCESS: gated, or a token is wrong; the message says where to ask for access or how
  * to set a token. NOT_FOUND: no such repository, revision or file, or not on this machine. DATA: unsafe
  * names. UNAVAILABLE: no server, or wrong bytes. IO, CANNOT_CREATE: the disk. CANCELLED: progress said so. */
 MICA_API mica_status mica_hub_resolve(mica_hub_snapshot *out, const char *id, const mica_hub_options *options,

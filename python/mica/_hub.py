@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 from ctypes import byref
@@ -38,10 +37,10 @@ def locate(name: str, where: dict[str, Any], what: str = "model") -> str:
         return os.path.join(path, gguf) if gguf else path
     if os.path.isfile(name):
         return name
-    if not C.mica_hub_is_id(_lib.utf8(name)):
+    repository, colon, tag = name.partition(":")  # org/name:Q4_K_M, one of its GGUF files
+    if not C.mica_hub_is_id(_lib.utf8(repository)) or (colon and not tag):
         raise OSError(f"{name} is neither a folder nor a .gguf file here, nor an id of the Hub (NAME or ORG/NAME)")
-    path = _snapshot(name, where, what)
-    return os.path.join(path, gguf) if gguf else path
+    return _snapshot(repository, {**where, "gguf_file": gguf or tag or None}, what)
 
 
 def _token(where: dict[str, Any]) -> Optional[bytes]:
@@ -61,14 +60,12 @@ def _snapshot(name: str, where: dict[str, Any], what: str) -> str:
     options.cache_dir = os.fsencode(where["cache_dir"]) if where.get("cache_dir") else None
     options.token = _token(where)
     options.notices = _lib.notices()
-    if where.get("gguf_file"):
-        options.include = (ctypes.c_char_p * 1)(_lib.utf8(where["gguf_file"]))
-        options.n_include = 1
+    options.gguf = _lib.utf8(where["gguf_file"]) if where.get("gguf_file") else None
     try:
         call(C.mica_hub_resolve, byref(snapshot), _lib.utf8(name), byref(options))
     except _lib.InvalidError as e:
         raise OSError(str(e)) from None
-    path = os.fsdecode(snapshot.path)
+    path = os.fsdecode(snapshot.model)
     C.mica_hub_snapshot_release(byref(snapshot))
     return path
 

@@ -324,6 +324,7 @@ class HubOptions(Structure):
         ("n_include", c_size_t),
         ("exclude", POINTER(c_char_p)),
         ("n_exclude", c_size_t),
+        ("gguf", c_char_p),
         ("local_only", c_bool),
         ("force", c_bool),
         ("cache_dir", c_char_p),
@@ -338,6 +339,7 @@ class HubOptions(Structure):
 class HubSnapshot(Structure):
     _fields_ = [
         ("path", c_char_p),
+        ("model", c_char_p),
         ("commit", c_char * 41),
         ("n_files", c_uint64),
         ("bytes", c_uint64),

@@ -322,7 +322,7 @@ int cmd_convert(int argc, char **argv)
     buffer rules = {0};
     char *source = NULL;
     int code = read_rules(c.rules, &rules);
-    if (code == 0) code = resolve_model(c.model, NULL, MICA_HUB_FILES_MODEL, &source);
+    if (code == 0) code = resolve_model(c.model, NULL, NULL, MICA_HUB_FILES_MODEL, &source);
     if (code == 0) code = convert(&c, source, shard, c.rules ? (rules.p ? rules.p : "") : NULL);
     free(source);
     buffer_release(&rules);

@@ -4,12 +4,14 @@
 #include "patterns.h"
 #include "progress.h"
 #include "report.h"
+#include "resolve.h"
 #include "timing.h"
 #include "verbs.h"
 
 #include <inttypes.h>
 #include <mica/hub.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void print_json(const char *id, const mica_hub_snapshot *s, double seconds)
@@ -18,6 +20,8 @@ static void print_json(const char *id, const mica_hub_snapshot *s, double second
     out_json(id);
     out_printf(", \"commit\": \"%s\", \"path\": ", s->commit);
     out_json(s->path);
+    out_printf(", \"model\": ");
+    out_json(s->model);
     out_printf(", \"files\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"fetched_bytes\": %" PRIu64 ", \"seconds\": %.3f}\n",
                s->n_files, s->bytes, s->fetched_bytes, seconds);
 }
@@ -56,7 +60,7 @@ static int download(const char *id, const mica_hub_options *asked, bool json, bo
         if (json)
             print_json(id, &snapshot, seconds);
         else
-            out_printf("%s\n", snapshot.path);
+            out_printf("%s\n", snapshot.model);
         code = out_finish();
     }
     mica_hub_snapshot_release(&snapshot);
@@ -82,6 +86,11 @@ int cmd_download(int argc, char **argv)
          .argument = "WHICH",
          .choices = "all model tokenizer",
          .help = "all (default), model (what a causal language model needs) or tokenizer"},
+        {.name = "gguf-file",
+         .kind = OPTION_TEXT,
+         .value = &options.gguf,
+         .argument = "FILE",
+         .help = "exactly this GGUF file, or the one that is quantized like this: Q4_K_M"},
         patterns_option(&include, "include", "only files that match this shell pattern; may be given several times"),
         patterns_option(&exclude, "exclude", "no files that match this shell pattern; may be given several times"),
         {.name = "cache-dir",
@@ -108,9 +117,10 @@ int cmd_download(int argc, char **argv)
          .help = "say at the end what was fetched and how fast"},
     };
     command_line line = {.verb = "download",
-                         .synopsis = "ORG/NAME",
+                         .synopsis = "ORG/NAME[:QUANTIZATION]",
                          .about = "Fetches a repository of the Hugging Face Hub into the cache that it shares with "
-                                  "Python's huggingface_hub,\nand prints the folder that holds its files.",
+                                  "Python's huggingface_hub,\nand prints the folder that holds its files, or the GGUF "
+                                  "file that was asked for.",
                          .groups = {{"Options", own, sizeof own / sizeof own[0]}},
                          .n_groups = 1,
                          .max_words = 1};
@@ -126,7 +136,11 @@ int cmd_download(int argc, char **argv)
         options.exclude = exclude.texts;
         options.n_exclude = exclude.n;
         options.n_connections = (int)connections;
-        code = download(line.words[0], &options, json, verbose);
+        const char *tag = NULL;
+        char *id = mica_hub_is_id(line.words[0]) ? NULL : resolve_split(line.words[0], &tag);
+        if (!options.gguf) options.gguf = tag;
+        code = download(id ? id : line.words[0], &options, json, verbose);
+        free(id);
     }
     patterns_release(&include);
     patterns_release(&exclude);

@@ -38,8 +38,9 @@ static int open_template(const char *file, const model_choice *choice, mica_chat
     mica_error err;
     char *path = NULL;
     buffer source = {0}, tokens = {0};
-    int code =
-        file && !choice->name ? 0 : resolve_model(choice->name, choice->revision, MICA_HUB_FILES_TOKENIZER, &path);
+    int code = file && !choice->name
+                   ? 0
+                   : resolve_model(choice->name, choice->revision, choice->gguf, MICA_HUB_FILES_TOKENIZER, &path);
     if (code) return code;
     mica_status status = MICA_OK;
     if (!file)

@@ -19,7 +19,7 @@ static int open_tokenizer(const model_choice *choice, mica_tokenizer **out)
 {
     char *path;
     mica_error err;
-    int code = resolve_model(choice->name, choice->revision, MICA_HUB_FILES_TOKENIZER, &path);
+    int code = resolve_model(choice->name, choice->revision, choice->gguf, MICA_HUB_FILES_TOKENIZER, &path);
     if (code) return code;
     if (mica_tokenizer_load(out, path, &err) != MICA_OK) code = fail(&err);
     free(path);

@@ -20,13 +20,18 @@ void model_options_table(model_choice *choice, option *options)
          .kind = OPTION_TEXT,
          .value = &choice->name,
          .argument = "MODEL",
-         .help = "a folder, a .gguf file, or an id of the Hugging Face Hub (ORG/NAME), fetched once; default: "
-                 "SmolLM2-135M-Instruct"},
+         .help = "a folder, a .gguf file, or an id of the Hugging Face Hub (ORG/NAME, or ORG/NAME:Q4_K_M for one of "
+                 "its GGUF files), fetched once; default: SmolLM2-135M-Instruct"},
         {.name = "revision",
          .kind = OPTION_TEXT,
          .value = &choice->revision,
          .argument = "REV",
          .help = "of an id: branch, tag, commit or refs/pr/N; default: main"},
+        {.name = "gguf-file",
+         .kind = OPTION_TEXT,
+         .value = &choice->gguf,
+         .argument = "FILE",
+         .help = "of an id or folder: this GGUF file; default: the only one, or Q4_K_M, where there is nothing else"},
         {.name = "quantize",
          .letter = 'q',
          .kind = OPTION_TEXT,
@@ -77,7 +82,7 @@ void model_options_table(model_choice *choice, option *options)
 
 option_group model_options_group(const option *options, bool weights)
 {
-    return (option_group){"Model", options, weights ? N_MODEL_OPTIONS : 2};
+    return (option_group){"Model", options, weights ? N_MODEL_OPTIONS : N_NAME_OPTIONS};
 }
 
 /* ---- loading ------------------------------------------------------------------------------------------------------------------- */
@@ -123,7 +128,9 @@ int model_open(loaded_model *out, const model_choice *choice, model_parts parts)
     *out = (loaded_model){0};
     buffer rules = {0};
     if (choice->rules && !file_read(&rules, choice->rules, MAX_RULES, &err)) return fail(&err);
-    int code = choice->random_weights ? 0 : resolve_model(choice->name, choice->revision, MICA_HUB_FILES_MODEL, &path);
+    int code = choice->random_weights
+                   ? 0
+                   : resolve_model(choice->name, choice->revision, choice->gguf, MICA_HUB_FILES_MODEL, &path);
     if (code) {
         buffer_release(&rules);
         return code;

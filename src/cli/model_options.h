@@ -8,6 +8,7 @@
 typedef struct model_choice {
     const char *name;                         /* -m */
     const char *revision;                     /* of an id of the Hub; NULL: main */
+    const char *gguf;                         /* one of its GGUF files; NULL: as the name says */
     const char *quantize, *quantizer, *rules; /* rules: a file */
     const char *device;                       /* NULL: best */
     const char *dtype;                        /* NULL: auto */
@@ -17,8 +18,8 @@ typedef struct model_choice {
     const char *random_weights;
 } model_choice;
 
-/* Verbs without weights take the first two, -m and --revision; those about quantization follow. */
-enum { N_QUANTIZE_OPTIONS = 5, N_MODEL_OPTIONS = 9 };
+/* Verbs without weights take the first three, which say which model; those about quantization follow. */
+enum { N_NAME_OPTIONS = 3, N_QUANTIZE_OPTIONS = 6, N_MODEL_OPTIONS = 10 };
 /* Fills options[N_MODEL_OPTIONS]. */
 void model_options_table(model_choice *choice, option *options);
 option_group model_options_group(const option *options, bool weights);

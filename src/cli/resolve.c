@@ -24,13 +24,14 @@ static char *default_model(void)
     return path;
 }
 
-static int from_hub(const char *id, const char *revision, mica_hub_files files, bool local_only, char **path,
-                    mica_error *err)
+static mica_status from_hub(const char *id, const char *revision, const char *gguf, mica_hub_files files,
+                            bool local_only, char **path, mica_error *err)
 {
     progress_bar bar;
     mica_hub_snapshot snapshot;
     const mica_hub_options options = {.revision = revision,
                                       .files = files,
+                                      .gguf = gguf,
                                       .local_only = local_only,
                                       .progress = progress_start(&bar),
                                       .notices = progress_notices()};
@@ -38,7 +39,7 @@ static int from_hub(const char *id, const char *revision, mica_hub_files files, 
     const mica_status status = mica_hub_resolve(&snapshot, id, &options, err);
     interrupt_defer(false, false);
     progress_end(&bar);
-    if (status == MICA_OK) *path = path_join(snapshot.path, NULL);
+    if (status == MICA_OK) *path = path_join(snapshot.model, NULL);
     mica_hub_snapshot_release(&snapshot);
     return status;
 }
@@ -52,19 +53,48 @@ static int missing_default(void)
         default_id, default_id);
 }
 
-int resolve_model(const char *name, const char *revision, mica_hub_files files, char **path)
+char *resolve_split(const char *name, const char **gguf)
+{
+    const char *colon = strchr(name, ':');
+    char *id = colon && colon[1] ? path_join(name, NULL) : NULL;
+    if (!id) return NULL;
+    id[colon - name] = 0;
+    if (mica_hub_is_id(id)) {
+        *gguf = colon + 1;
+        return id;
+    }
+    free(id);
+    return NULL;
+}
+
+static int on_this_machine(const char *name, const char *revision, const char *gguf, char **path)
+{
+    if (revision) warn("%s is a file or folder: --revision has no effect", QUOTED(name));
+    *path = path_join(name, gguf, NULL);
+    if (!gguf || file_exists(*path)) return 0;
+    const int code = fail_with(EX_NOINPUT, "%s: no such file", QUOTED(*path));
+    free(*path);
+    *path = NULL;
+    return code;
+}
+
+int resolve_model(const char *name, const char *revision, const char *gguf, mica_hub_files files, char **path)
 {
     mica_error err;
     *path = NULL;
     if (name && !name[0]) return fail_with(EX_USAGE, "the name of the model is empty");
-    if (name && file_exists(name)) {
-        if (revision) warn("%s is a file or folder: --revision has no effect", QUOTED(name));
-        *path = path_join(name, NULL);
-        return 0;
+    if (name && file_exists(name)) return on_this_machine(name, revision, gguf, path);
+    if (name && !mica_hub_is_id(name)) {
+        const char *tag;
+        char *id = resolve_split(name, &tag);
+        if (!id) return fail_with(EX_NOINPUT, "%s: no such file or folder", QUOTED(name));
+        if (gguf) warn("--gguf-file names a file: '%s' has no effect", QUOTED(tag));
+        const mica_status status = from_hub(id, revision, gguf ? gguf : tag, files, false, path, &err);
+        free(id);
+        return status == MICA_OK ? 0 : fail(&err);
     }
-    if (name && !mica_hub_is_id(name)) return fail_with(EX_NOINPUT, "%s: no such file or folder", QUOTED(name));
-    if (!name || (strcmp(name, default_id) == 0 && !revision)) *path = default_model();
+    if (!name || (strcmp(name, default_id) == 0 && !revision && !gguf)) *path = default_model();
     if (*path) return 0;
-    if (!name) return from_hub(default_id, NULL, files, true, path, &err) == MICA_OK ? 0 : missing_default();
-    return from_hub(name, revision, files, false, path, &err) == MICA_OK ? 0 : fail(&err);
+    if (!name) return from_hub(default_id, NULL, gguf, files, true, path, &err) == MICA_OK ? 0 : missing_default();
+    return from_hub(name, revision, gguf, files, false, path, &err) == MICA_OK ? 0 : fail(&err);
 }

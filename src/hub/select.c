@@ -5,6 +5,7 @@
 #include "select.h"
 #include "base/file.h"
 #include "names.h"
+#include "select_gguf.h"
 
 #include <stdio.h>
 
@@ -69,7 +70,7 @@ static const char *inside(const mica_hub_options *o, const char *path)
 const char *mica__select_index(const mica__listing *l, const mica_hub_options *o)
 {
     char path[1300];
-    if (by_pattern(o) || o->files == MICA_HUB_FILES_TOKENIZER) return NULL;
+    if (by_pattern(o) || o->files == MICA_HUB_FILES_TOKENIZER || mica__wants_gguf(l, o)) return NULL;
     for (size_t i = 0; i < 2; i++) {
         if (mica__listing_find(l, below(o, single[i], path))) return NULL;
         const mica__hub_file *f = mica__listing_find(l, below(o, indexes[i], path));
@@ -129,25 +130,17 @@ static mica_status choose_weights(chosen *c, const mica__listing *l, const mica_
                       "%s has no weights (model.safetensors or pytorch_model.bin) at this revision", id);
 }
 
-static mica_status no_config(const mica__listing *l, const char *id, mica_error *err)
-{
-    for (size_t i = 0; i < l->n; i++)
-        if (mica__str_ends(mica__str_from(l->files[i].path), ".gguf"))
-            return mica__fail(
-                err, MICA_NOT_FOUND,
-                "%s has no config.json but GGUF files: `mica download %s --include %.120s` fetches one of them", id, id,
-                l->files[i].path);
-    return mica__fail(err, MICA_NOT_FOUND, "%s has no config.json at this revision, so it is no model for mica", id);
-}
-
-mica_status mica__select_files(const mica__listing *l, const mica_hub_options *o, const char *id, mica__str index,
-                               mica__arena *arena, const mica__hub_file ***files, size_t *n, mica_error *err)
+mica_status mica__select_files(mica__selection *out, const mica__listing *l, const mica_hub_options *o, const char *id,
+                               mica__str index, mica__arena *arena, mica_error *err)
 {
     char path[1300];
     chosen c = {.files = mica__arena_alloc(arena, 2 * l->n + 1, sizeof *c.files)};
-    *files = c.files;
-    *n = 0;
+    *out = (mica__selection){.files = c.files};
     if (!c.files) return mica__fail_memory(err, l->n * sizeof *c.files, "a list of files");
+    if (mica__wants_gguf(l, o)) {
+        out->gguf = true;
+        return mica__select_gguf(l, o, id, out->files, &out->n, &out->guessed, err);
+    }
     for (size_t i = 0; i < l->n; i++) {
         const char *name = inside(o, l->files[i].path);
         if (!name) continue;
@@ -156,13 +149,26 @@ mica_status mica__select_files(const mica__listing *l, const mica_hub_options *o
         if (take) choose(&c, o, &l->files[i]);
     }
     if (!by_pattern(o) && o->files == MICA_HUB_FILES_MODEL) {
-        if (!mica__listing_find(l, below(o, "config.json", path))) return no_config(l, id, err);
+        if (!mica__listing_find(l, below(o, "config.json", path)))
+            return mica__fail(err, MICA_NOT_FOUND, "%s has no config.json at this revision, so it is no model for mica",
+                              id);
         MICA_TRY(choose_weights(&c, l, o, id, index, arena, err));
     }
     if (c.n == 0 && (l->n || o->n_include))
         return mica__fail(err, MICA_NOT_FOUND, "%s has no file that is asked for at this revision", id);
-    *n = c.n;
+    out->n = c.n;
     return MICA_OK;
+}
+
+void mica__select_mark_absent(const mica__listing *l, const mica_hub_options *o, const mica__store *s,
+                              const char *commit)
+{
+    char path[1300];
+    if (by_pattern(o) || mica__wants_gguf(l, o)) return;
+    for (size_t i = 0; i <= N_SIDE; i++) {
+        below(o, i < N_SIDE ? side_files[i] : single[0], path);
+        if (!mica__listing_find(l, path)) mica__store_mark_absent(s, commit, path);
+    }
 }
 
 /* ---- without a listing ---------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "fetch.h"
 #include "names.h"
 #include "select.h"
+#include "select_gguf.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -24,8 +25,8 @@ typedef struct resolving {
     mica__listing listing;
     bool listed;
     mica__arena arena;
-    const mica__hub_file **files; /* [n_files] that are asked for, once the listing is known */
-    size_t n_files;
+    mica__selection chosen; /* what is asked for, once the listing is known */
+    mica__listing local;    /* of GGUF files, where there is no other */
     mica__net net;
     mica__http *http;
     mica__buf text;
@@ -82,8 +83,7 @@ static mica_status choose(resolving *r, const char **missing, mica_error *err)
         }
         MICA_TRY(read_file(r, index, err));
     }
-    return mica__select_files(&r->listing, r->o, r->id, mica__buf_str(&r->text), &r->arena, &r->files, &r->n_files,
-                              err);
+    return mica__select_files(&r->chosen, &r->listing, r->o, r->id, mica__buf_str(&r->text), &r->arena, err);
 }
 
 static mica_status look_with_listing(resolving *r, local_state *state, mica_error *err)
@@ -95,9 +95,10 @@ static mica_status look_with_listing(resolving *r, local_state *state, mica_erro
         snprintf(state->missing, sizeof state->missing, "%s", index);
         return MICA_OK;
     }
-    for (size_t i = 0; i < r->n_files && there; i++) {
-        MICA_TRY(mica__store_has(&r->store, r->commit, r->files[i]->path, r->files[i]->size, &there, err));
-        if (!there) snprintf(state->missing, sizeof state->missing, "%s", r->files[i]->path);
+    for (size_t i = 0; i < r->chosen.n && there; i++) {
+        const mica__hub_file *f = r->chosen.files[i];
+        MICA_TRY(mica__store_has(&r->store, r->commit, f->path, f->size, &there, err));
+        if (!there) snprintf(state->missing, sizeof state->missing, "%s", f->path);
     }
     state->complete = state->usable = there;
     return MICA_OK;
@@ -107,7 +108,25 @@ static void forget_listing(resolving *r)
 {
     mica__listing_release(&r->listing);
     r->listed = false;
-    r->n_files = 0;
+    r->chosen = (mica__selection){0};
+}
+
+/* Without a listing: a GGUF file that is there, with its parts, is what is asked for if nothing else is there. */
+static mica_status look_for_gguf(resolving *r, local_state *state, mica_error *err)
+{
+    mica_error why;
+    mica__listing_release(&r->local);
+    if (!r->o->gguf && strcmp(state->missing, "config.json") != 0 && strcmp(state->missing, "tokenizer.json") != 0)
+        return MICA_OK;
+    MICA_TRY(mica__list_local_gguf(&r->local, &r->store, r->commit, err));
+    if (!mica__wants_gguf(&r->local, r->o)) return MICA_OK;
+    const mica_status status = mica__select_files(&r->chosen, &r->local, r->o, r->id, (mica__str){0}, &r->arena, &why);
+    if (status == MICA_MEMORY) return mica__fail_memory(err, 1, "a list of files");
+    *state = (local_state){.usable = status == MICA_OK, .complete = status == MICA_OK && r->o->gguf && r->o->gguf[0]};
+    if (status == MICA_OK) return MICA_OK;
+    r->chosen = (mica__selection){0};
+    snprintf(state->missing, sizeof state->missing, "%s", r->o->gguf && r->o->gguf[0] ? r->o->gguf : "*.gguf");
+    return MICA_OK;
 }
 
 /* Looks at r->commit in the cache. */
@@ -124,7 +143,7 @@ static mica_status look(resolving *r, local_state *state, mica_error *err)
     if (r->listed) return look_with_listing(r, state, err);
     MICA_TRY(mica__select_local(&r->store, r->commit, r->o, &state->complete, state->missing, err));
     state->usable = !state->missing[0];
-    return MICA_OK;
+    return r->o->gguf || !state->usable ? look_for_gguf(r, state, err) : MICA_OK;
 }
 
 static mica_status say_offline(const resolving *r, const local_state *state, mica_error *err)
@@ -284,7 +303,8 @@ static mica_status complete(resolving *r, mica_error *err)
         MICA_TRY(choose(r, &index, err));
         if (index) return mica__fail(err, MICA_IO, "%s: '%s' vanished from the cache", r->id, index);
     }
-    return fetch(r, r->files, r->n_files, err);
+    mica__select_mark_absent(&r->listing, r->o, &r->store, r->commit);
+    return fetch(r, r->chosen.files, r->chosen.n, err);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------------------------- */
@@ -343,14 +363,21 @@ static mica_status resolve(resolving *r, mica_error *err)
 static mica_status fill(mica_hub_snapshot *out, const resolving *r, mica_error *err)
 {
     char *folder;
+    const mica__selection *c = &r->chosen;
     MICA_TRY(mica__store_snapshot(&r->store, r->commit, &folder, err));
     const bool below = r->o->subfolder && r->o->subfolder[0];
-    out->path = below ? mica__path_join(folder, r->o->subfolder) : folder;
-    if (below) mica__free(folder);
-    if (!out->path) return mica__fail_memory(err, 256, "a path");
+    out->path = below ? mica__path_join(folder, r->o->subfolder) : mica__strndup(folder, strlen(folder));
+    if (c->gguf && c->n)
+        out->model = mica__path_join(folder, c->files[0]->path);
+    else if (out->path)
+        out->model = mica__strndup(out->path, strlen(out->path));
+    mica__free(folder);
+    if (!out->path || !out->model) return mica__fail_memory(err, 256, "a path");
+    if (c->guessed) notice(r, "%s has several GGUF files: using %s", r->id, c->files[0]->path);
     memcpy(out->commit, r->commit, sizeof out->commit);
-    out->n_files = r->n_files;
-    for (size_t i = 0; i < r->n_files; i++) out->bytes += r->files[i]->size;
+    if (c->files == NULL || r->local.n) return MICA_OK; /* their sizes are not known */
+    out->n_files = c->n;
+    for (size_t i = 0; i < c->n; i++) out->bytes += c->files[i]->size;
     out->fetched_bytes = r->fetched_bytes;
     return MICA_OK;
 }
@@ -383,9 +410,11 @@ mica_status mica_hub_resolve(mica_hub_snapshot *out, const char *id, const mica_
     mica_status status = mica__store_init(&r.store, r.settings.cache_dir, id, r.settings.no_symlinks, err);
     if (status == MICA_OK) status = resolve(&r, err);
     if (status == MICA_OK) status = fill(out, &r, err);
+    if (status != MICA_OK) mica_hub_snapshot_release(out);
     mica__http_free(r.http);
     mica__buf_release(&r.text);
     mica__listing_release(&r.listing);
+    mica__listing_release(&r.local);
     mica__arena_release(&r.arena);
     mica__store_release(&r.store);
     mica__hub_settings_release(&r.settings);
@@ -395,5 +424,6 @@ mica_status mica_hub_resolve(mica_hub_snapshot *out, const char *id, const mica_
 void mica_hub_snapshot_release(mica_hub_snapshot *snapshot)
 {
     mica__free(snapshot->path);
+    mica__free(snapshot->model);
     *snapshot = (mica_hub_snapshot){0};
 }

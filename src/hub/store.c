@@ -202,13 +202,29 @@ mica_status mica__store_has(const mica__store *s, const char *commit, const char
     return status;
 }
 
+static char *mark_path(const mica__store *s, const char *commit, const char *path)
+{
+    mica__buf out = {0};
+    mica__buf_printf(&out, "%s/.no_exist/%s/%s", s->folder, commit, path);
+    return mica__buf_take(&out);
+}
+
 bool mica__store_is_absent(const mica__store *s, const char *commit, const char *path)
 {
-    char *folder = join(s->folder, ".no_exist", commit), *file = folder ? join(folder, path, NULL) : NULL;
-    const bool is = file && mica__path_is_file(file);
-    mica__free(folder);
-    mica__free(file);
+    char *mark = mark_path(s, commit, path);
+    const bool is = mark && mica__path_is_file(mark);
+    mica__free(mark);
     return is;
+}
+
+void mica__store_mark_absent(const mica__store *s, const char *commit, const char *path)
+{
+    char *mark = mark_path(s, commit, path);
+    if (mark && make_parent(mark, NULL) == MICA_OK) {
+        const int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (fd >= 0) close(fd);
+    }
+    mica__free(mark);
 }
 
 /* ---- listings ------------------------------------------------------------------------------------------------------------------ */

@@ -32,7 +32,8 @@ mica_status mica__store_write_ref(const mica__store *s, const char *revision, co
 /* *there: a file is at that place of the snapshot, of that size (UINT64_MAX: any), and inside the repository's folder. DATA if it leads elsewhere. */
 mica_status mica__store_has(const mica__store *s, const char *commit, const char *path, uint64_t size, bool *there,
                             mica_error *err);
-bool mica__store_is_absent(const mica__store *s, const char *commit, const char *path); /* marked in .no_exist */
+bool mica__store_is_absent(const mica__store *s, const char *commit, const char *path);   /* marked in .no_exist */
+void mica__store_mark_absent(const mica__store *s, const char *commit, const char *path); /* best effort */
 
 /* The listing in trees/; out->n == 0 and *there false if there is none that can be read. */
 mica_status mica__store_read_listing(const mica__store *s, const char *commit, mica__listing *out, bool *there,

@@ -1,9 +1,11 @@
 """mica download against a Hub of our own: what is fetched and how, what is refused, what survives interruptions."""
 import json
+import math
 import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -136,7 +138,7 @@ class Models(HubTest):
         self.hub.add(ID, {"config.json": b"{}"})
         self.refused(66, "generate", "-m", ID, "--ids", "1", says="weights")
         self.hub.add(ID, {"x.gguf": b"#"})
-        self.refused(66, "generate", "-m", ID, "--ids", "1", says="x.gguf")
+        self.refused(65, "generate", "-m", ID, "--ids", "1", says="x.gguf")
 
     def test_tokenizer_only(self):
         files = model_files()
@@ -158,6 +160,115 @@ class Models(HubTest):
         self.hub.add(ID, {"config.json": b"{}", "model.safetensors": b"x" * 100, "sub/config.json": b"{1}", "sub/model.safetensors": b"y"})
         folder = self.download(ID, "--files", "model")
         self.assertFalse((folder / "sub").exists())
+
+
+def gguf_of_a_model():
+    """A GGUF file of a tiny Llama without a tokenizer."""
+    def text(s):
+        return struct.pack("<Q", len(s)) + s.encode()
+
+    numbers = {"block_count": 1, "context_length": 64, "embedding_length": 32, "feed_forward_length": 64, "attention.head_count": 2,
+               "vocab_size": 8}
+    fields = [text("general.architecture") + struct.pack("<I", 8) + text("llama"),
+              text("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1e-5)]
+    fields += [text(f"llama.{k}") + struct.pack("<II", 4, v) for k, v in numbers.items()]
+    square, wide, tall = (32, 32), (32, 64), (64, 32)  # ne[0] first
+    shapes = {"token_embd": (32, 8), "output_norm": (32,)} | {f"blk.0.{k}": v for k, v in {
+        "attn_norm": (32,), "ffn_norm": (32,), "attn_q": square, "attn_k": square, "attn_v": square, "attn_output": square,
+        "ffn_gate": wide, "ffn_up": wide, "ffn_down": tall}.items()}
+    tensors, at = [], 0
+    for name, shape in shapes.items():
+        tensors.append(text(name + ".weight") + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, at))
+        at += 4 * math.prod(shape)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(fields)) + b"".join(fields + tensors)
+    return head + bytes(-len(head) % 32 + at)
+
+
+class Gguf(HubTest):
+    """Repositories of GGUF files."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = gguf_of_a_model()
+
+    def add(self, *names):
+        self.names = names
+        return self.hub.add(ID, {"README.md": b"#", "mmproj-F16.gguf": b"#", "m.imatrix.gguf": b"#",
+                                 **{name: self.model[:-1] + bytes([k]) for k, name in enumerate(names)}})
+
+    def chosen(self, name=ID, *more, **environment):
+        return self.download(name, "--files", "model", *more, **environment).name
+
+    def test_the_only_one(self):
+        commit = self.add("Name.Q8_0.gguf")
+        before = len(self.hub.log)
+        self.good("info", "-m", ID, env=self.env())
+        self.assertEqual([r.path for r in self.requests(before, lambda r: "resolve" in r.path)], [f"/{ID}/resolve/{commit}/Name.Q8_0.gguf"])
+        before = len(self.hub.log)
+        self.good("info", "-m", ID, "--revision", commit, env=self.env())
+        self.good("info", "-m", ID, env=self.env(HF_HUB_OFFLINE=1))
+        self.assertEqual(len(self.hub.log), before)
+
+    def test_one_of_several(self):
+        self.add("Name-Q4_K_M.gguf", "Name-Q4_K_S.gguf", "Name-UD-Q4_K_XL.gguf", "Name-Q8_0.gguf", "bf16/Name.gguf")
+        for tag, name in (("Q8_0", "Name-Q8_0.gguf"), ("q4_k_s", "Name-Q4_K_S.gguf"), ("Q4_K_XL", "Name-UD-Q4_K_XL.gguf"),
+                          ("Name-Q8_0.gguf", "Name-Q8_0.gguf"), ("bf16", "Name.gguf"), ("bf16/Name.gguf", "Name.gguf")):
+            self.assertEqual(self.chosen(f"{ID}:{tag}"), name)
+            self.assertEqual(self.chosen(ID, "--gguf-file", tag), name)
+            self.assertEqual(self.chosen(f"{ID}:{tag}", HF_HUB_OFFLINE=1), name)
+        result = self.run_mica("download", ID, "--files", "model")
+        self.assertIn("Name-Q4_K_M.gguf", result.stdout)
+        self.assertIn("several GGUF files", result.stderr)
+        self.assertEqual({r.path.rsplit("/", 1)[-1] for r in self.requests(0, lambda r: "resolve" in r.path)},
+                         {name.rsplit("/", 1)[-1] for name in self.names})
+        for tag in ("Q4_K", "K_M", "8_0", "mmproj-F16", "nothing", "*"):
+            line = self.refused(66, "info", "-m", f"{ID}:{tag}", says=f"'{tag}'")
+            self.assertIn("Name-Q4_K_S.gguf", line)
+
+    def test_ambiguous(self):
+        self.add("a-Q4_0.gguf", "b-Q4_0.gguf", "c-Q5_0.gguf")
+        for name in (ID, f"{ID}:Q4_0"):
+            line = self.refused(64, "info", "-m", name, says="a-Q4_0.gguf, b-Q4_0.gguf")
+            self.assertEqual("c-Q5_0" in line, name == ID)
+        self.add(*(f"{'long' * 8}-{k}.gguf" for k in range(99)))
+        self.refused(64, "info", "-m", ID, says=" more")
+        self.assertEqual(self.requests(0, lambda r: "resolve" in r.path), [])
+
+    def test_parts(self):
+        parts = [f"Q6_K/n-Q6_K-0000{k}-of-00003.gguf" for k in (1, 2, 3)]
+        self.add(*parts, "n-Q2_K.gguf")
+        folder = self.download(f"{ID}:Q6_K").parent
+        self.assertEqual(sorted(p.name for p in folder.iterdir()), [p.split("/")[1] for p in parts])
+        self.assertEqual(self.chosen(f"{ID}:Q6_K", HF_HUB_OFFLINE=1), "n-Q6_K-00001-of-00003.gguf")
+        self.add(parts[0], parts[2])
+        self.refused(66, "download", f"{ID}:Q6_K", says="00002-of-00003")
+
+    def test_beside_a_model(self):
+        files = model_files()
+        self.hub.add(ID, {**files, "x-Q4_0.gguf": self.model})
+        self.good("generate", "-m", ID, "--ids", "1,2", "--max-new-tokens", "1", env=self.env())
+        self.assertEqual(self.requests(0, lambda r: "gguf" in r.path), [])
+        self.assertEqual(self.chosen(f"{ID}:Q4_0"), "x-Q4_0.gguf")
+
+    def test_what_others_fetched(self):
+        commit = self.add("Name-Q8_0.gguf", "Name-Q2_K.gguf")
+        folder = self.cache / "models--org--name/snapshots" / commit
+        folder.mkdir(parents=True)
+        (folder / "Name-Q8_0.gguf").write_bytes(self.model)
+        self.good("info", "-m", f"{ID}:Q8_0", "--revision", commit, env=self.env())
+        self.assertEqual(self.hub.log, [])
+        self.good("info", "-m", ID, "--revision", commit, env=self.env(HF_HUB_OFFLINE=1))
+        self.refused(66, "info", "-m", f"{ID}:Q2_K", "--revision", commit, HF_HUB_OFFLINE=1, says="Q2_K")
+
+    def test_names(self):
+        for name in ("a/b/c:Q4", ":Q4", "org/name:", "../x:Q4"):
+            self.assertIn(self.run_mica("download", name).returncode, (64,), name)
+            self.assertIn(self.run_mica("info", "-m", name).returncode, (66,), name)
+        folder = self.home / "folder"
+        folder.mkdir()
+        (folder / "m.gguf").write_bytes(self.model)
+        self.good("info", "-m", folder, "--gguf-file", "m.gguf", env=self.env())
+        self.refused(66, "info", "-m", folder, "--gguf-file", "n.gguf", says="n.gguf")
 
 
 class Refusals(HubTest):
@@ -588,6 +699,20 @@ class Client(HubTest):
         before = len(self.hub.log)
         self.good("generate", "-m", "org/model", "--revision", commit, "--ids", "1,2", "--max-new-tokens", "1", env=self.env())
         self.assertEqual(len(self.hub.log), before)
+
+    def test_they_find_our_marks_of_absent_files(self):
+        files = model_files()
+        for path in ("generation_config.json", "chat_template.jinja"):
+            files.pop(path, None)
+        commit = self.hub.add("org/model", files)
+        self.good("generate", "-m", "org/model", "--ids", "1,2", "--max-new-tokens", "1", env=self.env())
+        marks = self.cache / "models--org--model/.no_exist" / commit
+        self.assertEqual({p.name for p in marks.iterdir()} & set(files), set())
+        out = self.client("import huggingface_hub as h\nfor f in ('generation_config.json', 'adapter_config.json', 'other.json', 'config.json'):\n"
+                          "  p = h.try_to_load_from_cache('org/model', f); print('none' if p is None else 'path' if isinstance(p, str) else 'absent')")
+        self.assertEqual(out.split(), ["absent", "absent", "none", "path"])
+        self.good("cache", "delete", "org/model", env=self.env())
+        self.assertFalse(marks.exists())
 
     def test_both_at_once(self):
         if not hub_test.has_client():
