@@ -55,8 +55,8 @@ static int missing_default(void)
 
 char *resolve_split(const char *name, const char **gguf)
 {
-    const char *colon = strchr(name, ':');
-    char *id = colon && colon[1] ? path_join(name, NULL) : NULL;
+    const char *colon = strchr(name, ':'), *slash = strchr(name, '/'); /* C:\\x is a path */
+    char *id = slash && colon > slash && colon[1] ? path_join(name, NULL) : NULL;
     if (!id) return NULL;
     id[colon - name] = 0;
     if (mica_hub_is_id(id)) {

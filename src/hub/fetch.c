@@ -27,6 +27,7 @@ typedef enum item_state {
     BEGUN,   /* a worker opens it, or waits for the first reply */
     RANGES,  /* chunks are free for any worker */
     STREAM,  /* one worker receives it whole */
+    REFUSED, /* a range was answered with the whole: when all have left, one receives it whole */
     AGAIN,   /* what came was wrong; open, and to be fetched once more */
     DONE,
 } item_state;
@@ -229,6 +230,11 @@ static mica_status receive(fetch *f, item *i, size_t chunk, bool alone, mica__ht
         i->url = NULL;
         pthread_mutex_unlock(&f->lock);
     }
+    if (t.refused) {
+        pthread_mutex_lock(&f->lock);
+        i->state = REFUSED;
+        pthread_mutex_unlock(&f->lock);
+    }
     mica__free(t.url);
     mica__buf_release(&resolve);
     return status;
@@ -281,7 +287,8 @@ static uint64_t chunk_bytes_for(uint64_t size, int n_connections)
 {
     const uint64_t even = size / ((uint64_t)n_connections * 4) / MIB * MIB;
     if (size <= 2 * MIB) return size;
-    return even < MIB ? MIB : even > 64 * MIB ? 64 * MIB : even;
+    if (size <= 8 * MIB) return size - size / 2;
+    return even < 4 * MIB ? 4 * MIB : even > 64 * MIB ? 64 * MIB : even;
 }
 
 /* Opens the file: it is then open, DONE, or WAITING for another process. Its state is BEGUN, so that nobody else touches it. */
@@ -363,7 +370,8 @@ static mica_status work_on(fetch *f, item *i, size_t chunk, mica__http *http, mi
     }
     MICA_TRY(receive(f, i, chunk, first, http, err));
     pthread_mutex_lock(&f->lock);
-    if (i->state == STREAM && i->n_active == 1 && !is_complete(i)) { /* cut after this chunk was whole */
+    if (i->state == REFUSED && i->n_active == 1) i->state = STREAM;
+    if (i->state == STREAM && i->n_active == 1 && !is_complete(i)) { /* cut after this chunk was whole, or refused */
         memset(i->taken, 0, i->partial.n_chunks);
         i->state = AGAIN;
     }

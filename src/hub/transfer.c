@@ -65,7 +65,11 @@ static bool start(attempt *a, const mica__reply *reply, mica_error *err)
         a->whole = true;
         a->at = 0;
         a->end = t->chunk * t->partial->chunk_bytes + mica__partial_chunk_bytes(t->partial, t->chunk);
-        if (!t->alone) return true; /* others are at the other chunks: of this only what is ours */
+        if (!t->alone) {
+            t->refused = true;
+            mica__fail(err, MICA_UNAVAILABLE, "the server does not give ranges any more");
+            return false;
+        }
     } else {
         return say_wrong(a, err, "answers with an unexpected status after", 0, size);
     }
@@ -151,14 +155,7 @@ static bool sink(void *context, const mica__reply *reply, const char *bytes, siz
     if (!a->started && !start(a, reply, err)) return false;
     const uint64_t end = a->whole ? a->t->partial->size : a->end;
     if (n > end - a->at) return say_wrong(a, err, "sends more than", end, end);
-    if (!a->whole || a->t->alone) return take(a, bytes, n, err);
-    const uint64_t skipped = a->at < a->begin ? (a->begin - a->at < n ? a->begin - a->at : n) : 0;
-    a->at += skipped;
-    a->t->arrived(a->t->context, (size_t)skipped, 0);
-    n -= (size_t)skipped;
-    if (n > a->end - a->at) n = (size_t)(a->end - a->at);
-    if (n && !take(a, bytes + skipped, n, err)) return false;
-    return a->at < a->end; /* then that is enough of it */
+    return take(a, bytes, n, err);
 }
 
 static bool is_whole(const mica__transfer *t)
@@ -243,6 +240,7 @@ static mica_status run(mica__transfer *t, gathering *g, mica_error *err)
         const mica_status status = try_once(t, g, avoid_range, &reply, &a, &again, err);
         if (mica__partial_done(t->partial) - before >= progress_bytes) n_failed = 0;
         if (status == MICA_OK) continue;
+        if (t->refused) return MICA_OK;
         if (!again) return status;
         if (a.wrong && (++n_wrong == MAX_WRONG || is_whole(t)))
             return status; /* whole: what came after the end, in a piece of its own */

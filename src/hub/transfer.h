@@ -17,7 +17,8 @@ typedef struct mica__transfer {
     char *url; /* where an earlier reply led to; NULL: ask the Hub. Owned by the caller, replaced and freed here */
     mica__partial *partial;
     size_t chunk;
-    bool alone; /* no other transfer is at this file: the whole file may come */
+    bool alone;   /* no other transfer is at this file: the whole file may come */
+    bool refused; /* out: it came although others are; the chunk is not whole, and nothing failed */
     /* Waits until more may be asked for, and says how much, at most `most`; 0: all is over. After that request `over` is called: how
      * much of it came; none_sent: the server sent nothing of what was asked for. */
     uint64_t (*turn)(void *context, uint64_t most);
