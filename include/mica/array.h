@@ -289,7 +289,7 @@ typedef struct mica_cache_options {
     int64_t capacity; /* positions kept; a sliding-window layer needs window + rows - 1, others the whole context */
     mica_dtype dtype; /* f32, f16 or bf16; of no meaning if quantized */
     /* 4 or 8: quantized as MLX's affine groups, each row of a head by itself: code * scale + bias, with scale and bias in f16 for every
-     * `group_size` elements (32, 64 or 128; 0: 64; the last group of a row may be shorter). 0: not quantized. */
+     * `group_size` elements of the row after an orthogonal transform (32, 64 or 128; 0: 64; the last group of a row may be shorter). 0: not quantized. */
     int bits, group_size;
 } mica_cache_options;
 /* Memory is reserved at once and committed as positions are written. The capacity is rounded up to a multiple of 8 (see get_options). */

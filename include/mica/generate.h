@@ -68,6 +68,8 @@ typedef struct mica_session_options {
     /* Positions; 0: the model's context, but at least 4096, and at most what fits this machine's memory. */
     int64_t max_context;
     uint64_t seed; /* of sampling; 0: a random one. A generation setting "seed" overrides it at each mica_generate */
+    /* As in mica_model_options; kv_bits 0: what the model was loaded with, -1: not quantized. */
+    int kv_bits, kv_group_size;
 } mica_session_options;
 MICA_API mica_status mica_session_create(mica_session **out, mica_model *model, const mica_session_options *options,
                                          mica_error *err) MICA_NODISCARD;

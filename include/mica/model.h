@@ -45,6 +45,9 @@ typedef struct mica_model_options {
     /* Not NULL: no checkpoint is read. The path is a config.json, or a folder with one, and the weights are random numbers of this type,
      * to measure speeds: "float32", "float16", "bfloat16", or "affine-BITS-GROUP" for quantized matrices. */
     const char *random_weights;
+    /* 8 or 4: key-value caches are quantized in groups of kv_group_size (32, 64, 128; 0: 64), see mica_cache_options, and then `dtype` has no
+     * meaning. Sessions may choose otherwise. 8 bits are near lossless at half the bytes of float16. */
+    int kv_bits, kv_group_size;
 } mica_model_options;
 
 /* path: a checkpoint folder or a .gguf file. */

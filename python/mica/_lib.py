@@ -169,6 +169,8 @@ class ModelOptions(Structure):
         ("progress", Progress),
         ("notices", Notices),
         ("random_weights", c_char_p),
+        ("kv_bits", c_int),
+        ("kv_group_size", c_int),
     ]
 
 
@@ -223,7 +225,7 @@ class Setting(Structure):
 
 
 class SessionOptions(Structure):
-    _fields_ = [("max_context", c_int64), ("seed", c_uint64)]
+    _fields_ = [("max_context", c_int64), ("seed", c_uint64), ("kv_bits", c_int), ("kv_group_size", c_int)]
 
 
 class BatchStep(Structure):

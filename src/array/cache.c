@@ -68,12 +68,7 @@ void mica_cache_free(mica_cache *c)
     mica__free(c);
 }
 
-int64_t mica_cache_bytes(const mica_cache *c)
-{
-    const mica__cache_layout k = mica__cache_layout_of(&c->options, false),
-                             v = mica__cache_layout_of(&c->options, true);
-    return c->n_written * c->options.n_kv_heads * ((k.block_bytes + v.block_bytes) / MICA__CACHE_LANES);
-}
+int64_t mica_cache_bytes(const mica_cache *c) { return c->n_written * mica__cache_position_bytes(&c->options); }
 
 const mica_cache_options *mica_cache_get_options(const mica_cache *c) { return &c->options; }
 
@@ -88,6 +83,7 @@ bool mica_cache_get_row(const mica_cache *c, bool values, int head, int64_t p, f
     const mica__cache_layout l = mica__cache_layout_of(&c->options, values);
     const uint8_t *block = block_of(c, &l, head, p);
     if (block) mica__cache_load(&l, block, (int)(p % MICA__CACHE_LANES), row);
+    if (block && l.rotated) mica__cache_rotate(row, l.dim);
     return block != NULL;
 }
 
@@ -95,8 +91,16 @@ bool mica_cache_set_row(mica_cache *c, bool values, int head, int64_t p, const f
 {
     const mica__cache_layout l = mica__cache_layout_of(&c->options, values);
     uint8_t *block = block_of(c, &l, head, p);
-    if (block) mica__cache_store(&l, block, (int)(p % MICA__CACHE_LANES), row);
-    return block != NULL;
+    if (!block) return false;
+    float *turned = l.rotated ? mica__alloc((size_t)l.dim, sizeof *turned) : NULL;
+    if (l.rotated && !turned) return false;
+    if (turned) {
+        memcpy(turned, row, (size_t)l.dim * sizeof *turned);
+        mica__cache_rotate(turned, l.dim);
+    }
+    mica__cache_store(&l, block, (int)(p % MICA__CACHE_LANES), turned ? turned : row);
+    mica__free(turned);
+    return true;
 }
 
 /* Positions [first, end) of one head. Whole blocks go as they are; both rings have them in the same lanes. */

@@ -113,6 +113,26 @@ void mica__cache_load(const mica__cache_layout *l, const uint8_t *block, int lan
     }
 }
 
+/* ---- rotation ---- */
+
+void mica__cache_rotate(float *row, int64_t dim)
+{
+    const int64_t size = dim & -dim;
+    const float norm = 1 / sqrtf((float)size);
+    for (float *piece = row; piece < row + dim; piece += size) {
+        for (int64_t half = 1; half < size; half *= 2) {
+            for (int64_t i = 0; i < size; i += 2 * half) {
+                for (int64_t k = i; k < i + half; k++) {
+                    const float a = piece[k], b = piece[k + half];
+                    piece[k] = a + b;
+                    piece[k + half] = a - b;
+                }
+            }
+        }
+        for (int64_t i = 0; i < size; i++) piece[i] *= norm;
+    }
+}
+
 /* ---- copies ---- */
 
 static void copy_bytes(uint8_t *to, const uint8_t *from, int64_t n, int64_t step, int64_t size)

@@ -11,6 +11,10 @@
  *       values, 8 bits [8][dim]
  *       values, 4 bits [8][dim / 16] of eight bytes       low halves: elements 16i to 16i + 7; high halves: the eight after them
  *
+ * Rows are rotated (mica__cache_rotate) before they are quantized: that spreads the few large elements that keys have
+ * over all of them, where one step for the whole group no longer drowns the small ones. Queries are rotated likewise, which leaves
+ * products as they are, and what comes out of the values is rotated back.
+ *
  * A group is `group_size` elements of one row (the last may be shorter): element = code * scale + bias. Each row is quantized when it is
  * written, by itself, so nothing depends on what else is in the cache. */
 #ifndef MICA_ARRAY_CACHE_LAYOUT_H
@@ -23,7 +27,7 @@ enum { MICA__CACHE_LANES = 8 };
 typedef struct mica__cache_layout {
     mica_dtype dtype; /* of floats */
     int bits;         /* 0: floats */
-    bool keys;
+    bool keys, rotated;
     int64_t dim, group_size, n_groups;
     int64_t codes;       /* offset of the codes, or of the floats, in a block */
     int64_t row_bytes;   /* from lane to lane, of values */
@@ -40,6 +44,7 @@ static inline mica__cache_layout mica__cache_layout_of(const mica_cache_options 
         return l;
     }
     const int64_t unit = o->bits == 8 ? 2 : values ? 16 : 4; /* elements that share bytes */
+    l.rotated = true;
     l.group_size = o->group_size;
     l.n_groups = (dim + l.group_size - 1) / l.group_size;
     l.codes = l.n_groups * MICA__CACHE_LANES * 4;
@@ -54,6 +59,13 @@ static inline int64_t mica__cache_positions(int64_t capacity)
     return (capacity + MICA__CACHE_LANES - 1) / MICA__CACHE_LANES * MICA__CACHE_LANES;
 }
 
+/* Of keys and values of all heads, for one position. */
+static inline int64_t mica__cache_position_bytes(const mica_cache_options *o)
+{
+    const mica__cache_layout k = mica__cache_layout_of(o, false), v = mica__cache_layout_of(o, true);
+    return o->n_kv_heads * ((k.block_bytes + v.block_bytes) / MICA__CACHE_LANES);
+}
+
 /* The block of slot `slot` of head `head`. */
 static inline uint8_t *mica__cache_block(const mica_cache *c, const mica__cache_layout *l, int64_t head, int64_t slot)
 {
@@ -61,7 +73,9 @@ static inline uint8_t *mica__cache_block(const mica_cache *c, const mica__cache_
     return (l->keys ? c->keys : c->values) + (head * head_blocks + slot / MICA__CACHE_LANES) * l->block_bytes;
 }
 
-/* The row in a lane of a block, as floats [dim]. */
+/* An orthogonal transform of a row that is its own inverse: Hadamard's of the largest power of two that divides dim, on each such piece. */
+void mica__cache_rotate(float *row, int64_t dim);
+/* The row in a lane of a block, as floats [dim], rotated if rows are. */
 void mica__cache_load(const mica__cache_layout *l, const uint8_t *block, int lane, float *row);
 /* A row [dim] goes into a lane of a block. Slow and plain; what quantizing means. */
 void mica__cache_store(const mica__cache_layout *l, uint8_t *block, int lane, const float *row);

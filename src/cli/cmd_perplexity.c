@@ -74,6 +74,7 @@ static int run(const choices *c, const buffer *text)
     int code = model_open(&model, &c->model, MODEL_WEIGHTS_AND_TOKENIZER);
     if (code == 0 && (c->reference || c->reference_precision)) {
         model_choice other = c->model;
+        other.kv_bits = 0; /* what a quantized cache changes is seen against one that is not */
         if (c->reference) other.name = c->reference;
         if (c->reference_precision) other.precision = c->reference_precision;
         code = model_open(&reference, &other, MODEL_WEIGHTS);
@@ -120,7 +121,7 @@ int cmd_perplexity(int argc, char **argv)
          .kind = OPTION_TEXT,
          .value = &c.reference,
          .argument = "MODEL",
-         .help = "compare with the predictions of another checkpoint"},
+         .help = "compare with the predictions of another checkpoint, its cache not quantized"},
         {.name = "reference-precision",
          .kind = OPTION_TEXT,
          .value = &c.reference_precision,

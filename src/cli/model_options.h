@@ -14,12 +14,13 @@ typedef struct model_choice {
     const char *dtype;                        /* NULL: auto */
     const char *precision;                    /* NULL: fast */
     int64_t threads;                          /* 0: as many as useful */
+    int64_t kv_bits, kv_group_size;           /* 0: not quantized; 64 */
     /* Not NULL: `name` is a config.json and the weights are random numbers of this type (mica_model_options). */
     const char *random_weights;
 } model_choice;
 
-/* Verbs without weights take the first three, which say which model; those about quantization follow. */
-enum { N_NAME_OPTIONS = 3, N_QUANTIZE_OPTIONS = 6, N_MODEL_OPTIONS = 10 };
+/* Verbs without weights take the first three, which say which model; those about quantization follow, of weights and of caches. */
+enum { N_NAME_OPTIONS = 3, N_QUANTIZE_OPTIONS = 8, N_MODEL_OPTIONS = 12 };
 /* Fills options[N_MODEL_OPTIONS]. */
 void model_options_table(model_choice *choice, option *options);
 option_group model_options_group(const option *options, bool weights);

@@ -36,7 +36,7 @@ static mica_status make_draft(assist *a, mica_error *err)
     MICA_TRY(mica_generation_config_create(&own, model, err));
     mica_status status = mica__draft_settings_resolve(&a->guess, d->q->config, own, err);
     mica_generation_config_free(own);
-    if (!status) status = mica__session_capacity(model, 0, &limit, err);
+    if (!status) status = mica__session_capacity(model, NULL, &limit, err);
     if (status) return status;
     const mica_session_options options = {.max_context = (int64_t)d->stride < limit ? (int64_t)d->stride : limit};
     MICA_TRY(mica_session_create(&a->draft, model, &options, err));

@@ -19,7 +19,7 @@ static void pool_release(mica__session_pool *p)
 mica_status mica__batch_limit(const mica_batch *b, int64_t *out, mica_error *err)
 {
     *out = b->rows.borrowed ? b->rows.borrowed->capacity : 0;
-    return *out ? MICA_OK : mica__session_capacity(b->model, b->options.max_context, out, err);
+    return *out ? MICA_OK : mica__session_capacity(b->model, &b->options, out, err);
 }
 
 /* Powers of two, so that a conversation that grows does not lose its caches with every turn. */
@@ -35,7 +35,10 @@ static mica_status choose_capacity(const mica_batch *b, int64_t positions, int64
 
 static mica_status add_session(mica_batch *b, mica__session_pool *pool, mica_error *err)
 {
-    const mica_session_options options = {.max_context = pool->capacity, .seed = 1};
+    const mica_session_options options = {.max_context = pool->capacity,
+                                          .seed = 1,
+                                          .kv_bits = b->options.kv_bits,
+                                          .kv_group_size = b->options.kv_group_size};
     mica_session *s;
     MICA_TRY(mica_session_create(&s, b->model, &options, err));
     s->cancelled = b->cancelled;
@@ -68,7 +71,7 @@ mica_status mica_batch_create(mica_batch **out, mica_model *model, const mica_se
     const mica_session_options none = {0};
     int64_t limit;
     *out = NULL;
-    MICA_TRY(mica__session_capacity(model, options ? options->max_context : 0, &limit, err));
+    MICA_TRY(mica__session_capacity(model, options, &limit, err));
     mica_batch *b = mica__calloc(1, sizeof *b);
     if (!b) return mica__fail_memory(err, sizeof *b, "batch");
     b->model = model;
@@ -83,6 +86,8 @@ mica_status mica_batch_create(mica_batch **out, mica_model *model, const mica_se
 void mica__batch_borrow(mica_batch *b, mica_session *s)
 {
     *b = (mica_batch){.model = s->model, .random = s->random, .cancelled = s->cancelled};
+    b->options.kv_bits = s->kv_bits;
+    b->options.kv_group_size = s->kv_group_size;
     b->rows = (mica__session_pool){.capacity = s->capacity, .borrowed = s};
 }
 

@@ -4,6 +4,7 @@
  * made when the session is, so that growing allocates nothing. */
 #include "session.h"
 
+#include "array/cache_layout.h"
 #include "base/memory.h"
 #include "models/machine_memory.h"
 
@@ -11,36 +12,37 @@ enum { LEAST_CONTEXT = 4096 }; /* room for positions past a short context, as Tr
 
 /* ---- making -------------------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t cache_bytes(const mica_model *m, int64_t context)
+static uint64_t cache_bytes(const mica_model *m, const mica_session_options *o, int64_t context)
 {
-    uint64_t bytes = 0;
-    const mica__decoder_spec *s = &m->spec;
-    for (int i = 0; i < s->n_layers; i++) {
-        bytes += 2ull * (uint64_t)s->n_kv_heads * (uint64_t)s->head_dim * mica_dtype_size(m->cache_dtype) *
-                 (uint64_t)mica__kv_capacity(s->layers[i].window, context, m->max_rows);
-    }
-    return bytes;
+    const mica_cache_options cache = mica__model_cache(m, o->kv_bits, o->kv_group_size);
+    uint64_t positions = 0;
+    for (int i = 0; i < m->spec.n_layers; i++)
+        positions += (uint64_t)mica__kv_capacity(m->spec.layers[i].window, context, m->max_rows);
+    return positions * (uint64_t)mica__cache_position_bytes(&cache);
 }
 
 /* The model's context, less if the caches of all of it would not fit beside the weights; a context that was asked for must fit. */
-mica_status mica__session_capacity(const mica_model *m, int64_t max_context, int64_t *out, mica_error *err)
+mica_status mica__session_capacity(const mica_model *m, const mica_session_options *options, int64_t *out,
+                                   mica_error *err)
 {
-    if (max_context < 0 || max_context > MICA__MAX_CONTEXT) {
-        return mica__fail(err, MICA_INVALID, "max_context is %lld, expected 0 to %d", (long long)max_context,
+    const mica_session_options none = {0}, *o = options ? options : &none;
+    if (o->max_context < 0 || o->max_context > MICA__MAX_CONTEXT) {
+        return mica__fail(err, MICA_INVALID, "max_context is %lld, expected 0 to %d", (long long)o->max_context,
                           MICA__MAX_CONTEXT);
     }
+    MICA_TRY(mica__check_kv(o->kv_bits == -1 ? 0 : o->kv_bits, o->kv_group_size, err));
     uint64_t have = mica__machine_memory();
     uint64_t room = have > m->weights.held_bytes ? have - m->weights.held_bytes : 0;
-    int64_t capacity = max_context ? max_context : m->spec.context;
-    if (!max_context && capacity < LEAST_CONTEXT) capacity = LEAST_CONTEXT;
+    int64_t capacity = o->max_context ? o->max_context : m->spec.context;
+    if (!o->max_context && capacity < LEAST_CONTEXT) capacity = LEAST_CONTEXT;
     *out = capacity;
-    if (!have || cache_bytes(m, capacity) <= room) return MICA_OK;
-    if (max_context) {
+    if (!have || cache_bytes(m, o, capacity) <= room) return MICA_OK;
+    if (o->max_context) {
         return mica__fail(err, MICA_MEMORY, "a context of %lld positions needs %llu MiB of cache, %llu MiB are left",
-                          (long long)capacity, (unsigned long long)(cache_bytes(m, capacity) >> 20),
+                          (long long)capacity, (unsigned long long)(cache_bytes(m, o, capacity) >> 20),
                           (unsigned long long)(room >> 20));
     }
-    while (capacity > LEAST_CONTEXT && cache_bytes(m, capacity) > room) capacity /= 2;
+    while (capacity > LEAST_CONTEXT && cache_bytes(m, o, capacity) > room) capacity /= 2;
     mica__model_notice(m, "the context is limited to %lld positions by the memory of this machine",
                        (long long)capacity);
     *out = capacity;
@@ -57,7 +59,7 @@ static mica_status make_cache(mica_session *s, mica_error *err)
     if (!options || !windows) status = mica__fail_memory(err, (size_t)n * sizeof *options, "cache options");
     for (int i = 0; i < n && !status; i++) {
         windows[i] = m->spec.layers[i].window;
-        options[i] = mica__decoder_cache(&m->spec, m->cache_dtype);
+        options[i] = mica__model_cache(m, s->kv_bits, s->kv_group_size);
         options[i].capacity = mica__kv_capacity(windows[i], s->capacity, m->max_rows);
     }
     if (!status) status = mica__kv_cache_create(&s->cache, options, windows, n, err);
@@ -89,11 +91,13 @@ mica_status mica_session_create(mica_session **out, mica_model *model, const mic
     if (!options) options = &none;
     *out = NULL;
     int64_t capacity;
-    MICA_TRY(mica__session_capacity(model, options->max_context, &capacity, err));
+    MICA_TRY(mica__session_capacity(model, options, &capacity, err));
     mica_session *s = mica__calloc(1, sizeof *s);
     if (!s) return mica__fail_memory(err, sizeof *s, "session");
     s->model = model;
     s->capacity = capacity;
+    s->kv_bits = options->kv_bits;
+    s->kv_group_size = options->kv_group_size;
     s->cancelled = &s->own_cancelled;
     s->random.seed = options->seed ? options->seed : mica__random_seed();
     mica_status status = make_cache(s, err);

@@ -11,8 +11,9 @@
 struct mica_session {
     mica_model *model;
     mica__kv_cache cache;
-    int64_t capacity; /* positions */
-    int32_t *ids;     /* [capacity]; the first `length` are in the cache */
+    int64_t capacity;           /* positions */
+    int kv_bits, kv_group_size; /* as in its options */
+    int32_t *ids;               /* [capacity]; the first `length` are in the cache */
     int64_t length;
     int32_t *positions;                  /* [max_rows] */
     float *logits;                       /* [vocab] */
@@ -42,7 +43,8 @@ mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, boo
 mica_status mica__sessions_step(mica_session *const *sessions, const int32_t *ids, size_t n, float *logits,
                                 mica_error *err);
 
-/* Positions of a session made with these options. */
-mica_status mica__session_capacity(const mica_model *m, int64_t max_context, int64_t *out, mica_error *err);
+/* Positions of a session made with these options (NULL: none). */
+mica_status mica__session_capacity(const mica_model *m, const mica_session_options *options, int64_t *out,
+                                   mica_error *err);
 
 #endif

@@ -1,6 +1,8 @@
 /* models/model.c: a checkpoint, loaded: its description, weights and programs, and the tokenizer and chat template beside them. */
 #include "model.h"
 
+#include "array/cache_layout.h"
+
 #include "base/memory.h"
 #include "quantize_load.h"
 #include "random_weights.h"
@@ -41,6 +43,24 @@ static mica_status cache_dtype(mica_model *m, const char *name, mica_error *err)
                       MICA_QUOTED(name, strlen(name)));
 }
 
+mica_status mica__check_kv(int kv_bits, int kv_group_size, mica_error *err)
+{
+    if (kv_bits != 0 && kv_bits != 4 && kv_bits != 8)
+        return mica__fail(err, MICA_INVALID, "kv_bits is %d, expected 4 or 8", kv_bits);
+    if (kv_group_size != 0 && kv_group_size != 32 && kv_group_size != 64 && kv_group_size != 128)
+        return mica__fail(err, MICA_INVALID, "kv_group_size is %d, expected 32, 64 or 128", kv_group_size);
+    return MICA_OK;
+}
+
+mica_cache_options mica__model_cache(const mica_model *m, int kv_bits, int kv_group_size)
+{
+    mica_cache_options o = mica__decoder_cache(&m->spec, m->cache_dtype);
+    o.bits = kv_bits ? kv_bits : m->kv_bits;
+    o.group_size = kv_group_size ? kv_group_size : m->kv_group_size ? m->kv_group_size : 64;
+    if (o.bits < 0) o.bits = 0;
+    return o;
+}
+
 static mica_status take_options(mica_model *m, const mica_model_options *o, mica_error *err)
 {
     if (o->max_rows < 0 || o->max_rows > MAX_ROWS) {
@@ -52,6 +72,9 @@ static mica_status take_options(mica_model *m, const mica_model_options *o, mica
     m->max_rows = o->max_rows ? o->max_rows : DEFAULT_ROWS;
     m->max_all_rows = m->max_rows < MAX_ALL_ROWS ? m->max_rows : MAX_ALL_ROWS;
     MICA_TRY(cache_dtype(m, o->dtype, err));
+    MICA_TRY(mica__check_kv(o->kv_bits, o->kv_group_size, err));
+    m->kv_bits = o->kv_bits;
+    m->kv_group_size = o->kv_group_size;
     m->device = o->device;
     if (o->device || o->n_threads == 0 || o->config_only) return MICA_OK;
     const mica_device_options device = {.name = "cpu", .n_threads = o->n_threads};
@@ -100,12 +123,10 @@ static void look_for_texts(mica_model *m)
 
 static uint64_t cache_bytes_per_token(const mica_model *m)
 {
+    const mica_cache_options cache = mica__model_cache(m, 0, 0);
     uint64_t bytes = 0;
-    for (int i = 0; i < m->spec.n_layers; i++) {
-        if (m->spec.layers[i].window == 0) {
-            bytes += 2ull * (uint64_t)m->spec.n_kv_heads * (uint64_t)m->spec.head_dim * mica_dtype_size(m->cache_dtype);
-        }
-    }
+    for (int i = 0; i < m->spec.n_layers; i++)
+        if (m->spec.layers[i].window == 0) bytes += (uint64_t)mica__cache_position_bytes(&cache);
     return bytes;
 }
 

@@ -20,6 +20,7 @@ struct mica_model {
 
     mica_device *device, *own_device; /* device NULL: the process's */
     mica_dtype cache_dtype;
+    int kv_bits, kv_group_size; /* of caches, unless their session says otherwise; 0: not quantized */
     bool exact, int8;
     int max_rows;     /* of one run */
     int max_all_rows; /* of one run that gives logits for every row */
@@ -37,6 +38,10 @@ struct mica_model {
 mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mica_error *err);
 /* The one from embeddings that shows what every layer leaves (`open` in mica__decoder_options), with logits of all rows. */
 mica_status mica__model_open_program(mica_model *m, mica_program **out, mica_error *err);
+/* INVALID if there is no such cache. */
+mica_status mica__check_kv(int kv_bits, int kv_group_size, mica_error *err);
+/* Cache of one layer; kv_bits and kv_group_size as in mica_session_options. The capacity is left to the caller. */
+mica_cache_options mica__model_cache(const mica_model *m, int kv_bits, int kv_group_size);
 void mica__model_notice(const mica_model *m, const char *fmt, ...) MICA_PRINTF(2, 3);
 
 #endif

@@ -152,8 +152,10 @@ static mica__tensor rounded(const mica__tensor *t, number_form form, bool values
     float *row = calloc((size_t)dim, sizeof *row);
     for (int64_t i = 0; i < size_of(t); i += dim) {
         for (int e = 0; e < dim; e++) row[e] = (float)get(t, i + e);
+        if (l.rotated) mica__cache_rotate(row, dim);
         mica__cache_store(&l, block, (int)(i / dim % 8), row);
         mica__cache_load(&l, block, (int)(i / dim % 8), row);
+        if (l.rotated) mica__cache_rotate(row, dim);
         for (int e = 0; e < dim; e++) set(&r, i + e, (double)row[e]);
     }
     free(block);

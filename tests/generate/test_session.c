@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <math.h>
 
 #include "failing_allocator.h"
 #include "generate/session.h"
@@ -190,6 +191,50 @@ static void test_cut_back_window(void **state)
     grow(&x, s, 3, 40);
     mica_session_free(s);
     close_fixture(&x);
+}
+
+/* Quantized caches: bits of one step over many sessions and of chunks are those of one row at a time; a fork goes on as its origin; cuts. */
+static void test_quantized(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "gemma3_text"};
+    enum { TURNS = 30 };
+    for (size_t m = 0; m < 4; m++) {
+        fixture x;
+        mica_error err;
+        if (!open_fixture(&x, names[m % 2], m < 2 ? 4 : 1)) skip();
+        const mica_session_options options = {.kv_bits = m % 2 ? 4 : 8, .kv_group_size = 32}, wrong = {.kv_bits = 5};
+        float first[VOCAB], second[VOCAB], together[2 * VOCAB];
+        mica_session *s[3];
+        assert_int_equal(mica_session_create(&s[0], x.model, &wrong, &err), MICA_INVALID);
+        for (int i = 0; i < 3; i++)
+            reference_check(mica_session_create(&s[i], x.model, &options, &err), &err, "session");
+        reference_check(mica_session_forward(s[0], x.ids, TURNS, false, first, &err), &err, "forward");
+        for (int i = 0; i < TURNS; i++)
+            reference_check(mica_session_forward(s[1], x.ids + i, 1, false, second, &err), &err, "forward");
+        assert_memory_equal(first, second, sizeof first);
+
+        reference_check(mica_session_truncate(s[1], TURNS - 1, &err), &err, "truncate");
+        reference_check(mica_session_forward(s[1], x.ids + TURNS - 1, 1, false, second, &err), &err, "forward");
+        assert_memory_equal(first, second, sizeof first);
+
+        reference_check(mica__session_fork(s[2], s[0], &err), &err, "fork");
+        reference_check(mica__sessions_step(s + 1, (int32_t[]){x.ids[TURNS], x.ids[TURNS]}, 2, together, &err), &err,
+                        "step");
+        reference_check(mica_session_forward(s[0], x.ids + TURNS, 1, false, first, &err), &err, "forward");
+        assert_memory_equal(first, together, sizeof first);
+        assert_memory_equal(first, together + VOCAB, sizeof first);
+        mica_session *whole = new_session(x.model, 0);
+        reference_check(mica_session_forward(whole, x.ids, TURNS + 1, false, second, &err), &err, "forward");
+        double far = 0;
+        for (int i = 0; i < VOCAB; i++) far = fmax(far, fabs((double)first[i] - (double)second[i]));
+        printf("%s, %d bits: logits differ by %.3g\n", names[m % 2], options.kv_bits, far);
+        assert_true(far > 0 && far < (options.kv_bits == 8 ? 0.05 : 1));
+        assert_true(mica__kv_cache_bytes(&s[0]->cache) < mica__kv_cache_bytes(&whole->cache) * 3 / 4);
+        mica_session_free(whole);
+        for (int i = 0; i < 3; i++) mica_session_free(s[i]);
+        close_fixture(&x);
+    }
 }
 
 /* A prompt that shares a beginning with the cache runs only the rest, and gives what it gives alone. */
@@ -386,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_step_together),
         cmocka_unit_test(test_cut_back),
         cmocka_unit_test(test_cut_back_window),
+        cmocka_unit_test(test_quantized),
         cmocka_unit_test(test_common_prefix),
         cmocka_unit_test(test_dynamic_rope),
         cmocka_unit_test(test_limits),

@@ -30,6 +30,7 @@ typedef struct source {
     const mica_cache *cache;
     mica__cache_layout layout; /* that the inner loops see */
     bool unpack;               /* blocks are brought into it */
+    bool rotated;
 } source;
 
 typedef struct job {
@@ -47,8 +48,9 @@ static source source_of(const mica__instr *instr, const mica_cache *cache, bool 
 {
     const mica__tensor *t = &instr->in[values ? 2 : 1];
     const mica_cache_options floats = {(int)t->shape[1], (int)t->shape[2], (int)t->shape[2], 0, MICA_DTYPE_F32, 0, 0};
-    if (!cache) return (source){t, NULL, mica__cache_layout_of(&floats, values), true};
-    source s = {NULL, cache, mica__cache_layout_of(&cache->options, values), false};
+    if (!cache) return (source){t, NULL, mica__cache_layout_of(&floats, values), true, false};
+    source s = {NULL, cache, mica__cache_layout_of(&cache->options, values), false, false};
+    s.rotated = s.layout.rotated;
     if (instr->exact && s.layout.bits) {
         s.layout = mica__cache_layout_of(&floats, values);
         s.unpack = true;
@@ -143,6 +145,7 @@ static void write_out(const job *j, const softmax *total, int64_t t, int64_t hea
 {
     float *out = (float *)j->out->data + ((j->first_row + t) * j->heads + head) * j->value_dim;
     for (int64_t e = 0; e < j->value_dim; e++) out[e] = total->values[e] / total->sum;
+    if (j->values.rotated) mica__cache_rotate(out, j->value_dim);
 }
 
 /* ---- a tile of rows through a block ---------------------------------------------------------------------------------------- */
@@ -218,6 +221,7 @@ static void load_queries(const job *j, tile *t, int64_t rows)
     t->queries.rows = rows;
     for (int64_t r = 0; r < rows; r++) {
         load_row(t->queries.q + r * j->head_dim, j->q, j->first_row + query_of(j, t, r), head_of(j, t, r));
+        if (j->keys.rotated) mica__cache_rotate(t->queries.q + r * j->head_dim, j->head_dim);
         if (j->rounds) mica__attention_round(&t->queries, r, &j->keys.layout);
     }
 }

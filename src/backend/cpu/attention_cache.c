@@ -109,7 +109,7 @@ static void store_fast(const mica__cache_layout *l, uint8_t *block, int lane, co
 #endif
 
 /* Row `row` of head `head` of t, as floats. */
-static const float *load_row(const mica__tensor *t, int64_t row, int64_t head, float *buffer)
+static float *load_row(const mica__tensor *t, int64_t row, int64_t head, float *buffer)
 {
     const int64_t size = (int64_t)mica_dtype_size(t->dtype), dim = t->shape[2], step = t->strides[2];
     const uint8_t *from = (const uint8_t *)t->data + (row * t->strides[0] + head * t->strides[1]) * size;
@@ -135,7 +135,8 @@ static void write_rows(const mica__tensor *t, mica_cache *cache, bool values, in
         uint8_t *block = mica__cache_block(cache, &l, head, at % cache->options.capacity);
         const int64_t last = mica__min(at + MICA__CACHE_LANES, n_past + rows);
         for (int64_t p = mica__max(at, n_past); p < last; p++) {
-            const float *row = load_row(t, first_row + p - n_past, head, buffer);
+            float *row = load_row(t, first_row + p - n_past, head, buffer);
+            if (l.rotated) mica__cache_rotate(row, l.dim);
             (fast ? store_fast : mica__cache_store)(&l, block, (int)(p % MICA__CACHE_LANES), row);
         }
     }
