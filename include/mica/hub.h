@@ -148,6 +148,8 @@ typedef struct mica_hub_upload_options {
     const char *description;    /* NULL: none */
     bool is_private;            /* if the repository is created */
     bool pull_request;          /* commit to a new pull request */
+    bool no_model_card;         /* no README.md where a model has none, neither in the folder nor in the repository */
+    const char *base_model;     /* id, for that card; NULL: what config.json says */
     const char *const *include; /* [n_include] shell patterns over paths in the folder; none: everything */
     size_t n_include;
     const char *const *exclude; /* [n_exclude] */
@@ -167,7 +169,8 @@ typedef struct mica_hub_commit {
 } mica_hub_commit;
 
 /* Makes the repository hold the folder's files, in one commit; files that are not in the folder stay. What the server has already is not
- * sent again, so an interrupted upload goes on where it was, and the same again does nothing. .git and .cache/huggingface are skipped.
+ * sent again, so an interrupted upload goes on where it was, and the same again does nothing. .git and .cache/huggingface are skipped. A model
+ * that has no README.md, here or there, gets one, by which the Hub knows it as MLX's.
  * ACCESS: no token, or it may not write there. */
 MICA_API mica_status mica_hub_upload(mica_hub_commit *out, const char *folder, const char *id,
                                      const mica_hub_upload_options *options, mica_error *err) MICA_NODISCARD;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from ctypes import byref
 from typing import Any, Optional
 
@@ -70,25 +71,48 @@ def _snapshot(name: str, where: dict[str, Any], what: str) -> str:
     return path
 
 
-def push(thing: Any, repo_id: str, **kwargs: Any) -> str:
-    """Saves `thing` to a temporary folder and uploads it; returns the address of the commit."""
-    if not hasattr(C, "mica_hub_upload"):
-        raise NotImplementedError("this library cannot upload")
-    options = _lib.HubUploadOptions()
-    for name, key in (("revision", "revision"), ("commit_message", "message"), ("commit_description", "description")):
-        value = kwargs.pop(name, None)
-        setattr(options, key, _lib.utf8(value) if value else None)
-    options.is_private = bool(kwargs.pop("private", False))
-    options.pull_request = bool(kwargs.pop("create_pr", False))
-    options.token = _token({"token": kwargs.pop("token", None)})
-    options.notices = _lib.notices()
-    commit = _lib.HubCommit()
-    import tempfile
+class CommitInfo(str):
+    """What push_to_hub returns: the address of the commit, and more about it."""
 
+    commit_url: str
+    oid: str
+    pr_url: Optional[str]
+    commit_message: str
+
+    @property
+    def pr_revision(self) -> Optional[str]:
+        return f"refs/pr/{self.pr_url.rsplit('/', 1)[-1]}" if self.pr_url else None
+
+
+def _usual_message(thing: Any) -> str:
+    name = type(thing).__name__
+    for kind in ("Model", "Config", "Tokenizer", "Processor"):
+        if kind in name:
+            return f"Upload {kind.lower()}"
+    return f"Upload {name}"
+
+
+def push(thing: Any, repo_id: str, **kwargs: Any) -> CommitInfo:
+    """Saves `thing` to a temporary folder and uploads it, as Transformers' push_to_hub does."""
+    message = kwargs.get("commit_message") or _usual_message(thing)
+    options = _lib.HubUploadOptions(message=_lib.utf8(message))
+    for name, key in (("revision", "revision"), ("commit_description", "description")):
+        if kwargs.get(name):
+            setattr(options, key, _lib.utf8(kwargs[name]))
+    options.is_private = bool(kwargs.get("private"))
+    options.pull_request = bool(kwargs.get("create_pr"))
+    options.token = _token(kwargs)
+    options.notices = _lib.notices()
+    source = str(getattr(thing, "name_or_path", "") or "").partition(":")[0]
+    if not os.path.exists(source) and C.mica_hub_is_id(_lib.utf8(source)):
+        options.base_model = _lib.utf8(source)
+    commit = _lib.HubCommit()
     with tempfile.TemporaryDirectory() as parent:
         folder = os.path.join(parent, repo_id.rsplit("/", 1)[-1])
-        thing.save_pretrained(folder, **{k: v for k, v in kwargs.items() if k == "max_shard_size"})
+        thing.save_pretrained(folder, **{k: v for k, v in kwargs.items() if k in ("max_shard_size", "format", "quantize")})
         call(C.mica_hub_upload, byref(commit), os.fsencode(folder), _lib.utf8(repo_id), byref(options))
-    url = commit.url.decode("utf-8", "replace")
+    info = CommitInfo(commit.url.decode("utf-8", "replace"))
+    info.commit_url, info.oid, info.commit_message = str(info), commit.commit.decode("ascii"), message
+    info.pr_url = commit.pull_request_url.decode("utf-8", "replace") if commit.pull_request_url else None
     C.mica_hub_commit_release(byref(commit))
-    return url
+    return info

@@ -356,6 +356,8 @@ class HubUploadOptions(Structure):
         ("description", c_char_p),
         ("is_private", c_bool),
         ("pull_request", c_bool),
+        ("no_model_card", c_bool),
+        ("base_model", c_char_p),
         ("include", POINTER(c_char_p)),
         ("n_include", c_size_t),
         ("exclude", POINTER(c_char_p)),

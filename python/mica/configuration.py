@@ -97,6 +97,10 @@ class PretrainedConfig:
         if push_to_hub:
             _hub.push(self, kwargs.pop("repo_id", folder.name), **kwargs)
 
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
+        """Saves it and uploads that; returns the address of the commit."""
+        return _hub.push(self, repo_id, **kwargs)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PretrainedConfig) and self.to_dict() == other.to_dict()
 

@@ -119,6 +119,10 @@ class GenerationConfig:
         if push_to_hub:
             _hub.push(self, kwargs.pop("repo_id", folder.name), **kwargs)
 
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
+        """Saves it and uploads that; returns the address of the commit."""
+        return _hub.push(self, repo_id, **kwargs)
+
     def validate(self, strict: bool = False) -> None:
         """ValueError for values that cannot be; with strict also for sampling settings that do_sample does not make use of."""
         core = CoreConfig(self.to_diff_dict())

@@ -48,7 +48,7 @@ int cmd_upload(int argc, char **argv)
     mica_hub_upload_options options = {0};
     patterns include = {0}, exclude = {0};
     int64_t connections = 0;
-    bool json = false;
+    bool json = false, card = true;
     const option own[] = {
         {.name = "private",
          .kind = OPTION_FLAG,
@@ -56,6 +56,15 @@ int cmd_upload(int argc, char **argv)
          .help = "if the repository is new: only you and those you name may see it"},
         {.name = "create-pr", .kind = OPTION_FLAG, .value = &options.pull_request, .help = "as a pull request"},
         {.name = "pull-request", .kind = OPTION_FLAG, .value = &options.pull_request, .help = "the same"},
+        {.name = "base-model",
+         .kind = OPTION_TEXT,
+         .value = &options.base_model,
+         .argument = "ORG/NAME",
+         .help = "for the model card; default: what config.json says"},
+        {.name = "model-card",
+         .kind = OPTION_FLAG,
+         .value = &card,
+         .help = "README.md for a model without one; default: yes"},
         {.name = "revision",
          .kind = OPTION_TEXT,
          .value = &options.revision,
@@ -97,6 +106,7 @@ int cmd_upload(int argc, char **argv)
     } else if (line.n_words < 2) {
         code = options_usage(&line, "%s is missing", line.n_words ? "ORG/NAME" : "FOLDER");
     } else {
+        options.no_model_card = !card;
         options.include = include.texts;
         options.n_include = include.n;
         options.exclude = exclude.texts;

@@ -147,19 +147,28 @@ static mica_status make_branch(mica__upload *u, mica_error *err)
 
 /* ---- what is new ----------------------------------------------------------------------------------------------------------------- */
 
+static void append_entry(mica__buf *body, const mica__upload_file *f, const unsigned char *sample, size_t n)
+{
+    append_text(body, "{\"path\":", f->path);
+    mica__buf_append_z(body, ",\"sample\":\"");
+    append_base64(body, sample, n);
+    mica__buf_printf(body, "\",\"size\":%llu}", (unsigned long long)f->size);
+}
+
 static mica_status append_sample(mica__buf *body, const mica__upload_file *f, mica_error *err)
 {
     unsigned char sample[SAMPLE];
+    if (f->text) {
+        append_entry(body, f, (const unsigned char *)f->text, f->size < SAMPLE ? (size_t)f->size : SAMPLE);
+        return MICA_OK;
+    }
     const int fd = open(f->full, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) return mica__fail_errno(err, errno, "open", f->full);
     const ssize_t n = pread(fd, sample, sizeof sample, 0);
     const int why = errno;
     close(fd);
     if (n < 0) return mica__fail_errno(err, why, "read", f->full);
-    append_text(body, "{\"path\":", f->path);
-    mica__buf_append_z(body, ",\"sample\":\"");
-    append_base64(body, sample, (size_t)n);
-    mica__buf_printf(body, "\",\"size\":%llu}", (unsigned long long)f->size);
+    append_entry(body, f, sample, (size_t)n);
     return MICA_OK;
 }
 
@@ -194,7 +203,7 @@ static mica_status read_modes(mica__upload *u, mica_error *err)
         mica__json_bool(mica__json_get(e, "shouldIgnore"), &ignore);
         mica__upload_file *f = path.n ? find_file(u, path) : NULL;
         if (!f) continue;
-        f->large = f->size > 0 && mica__str_is(mode, "lfs");
+        f->large = f->size > 0 && !f->text && mica__str_is(mode, "lfs");
         f->skip = ignore;
         f->asked = mica__json_get(e, "oid");
         if (mica__json_string(mica__json_get(e, "oid"), &oid) && mica__hub_is_hash(oid))
@@ -276,7 +285,7 @@ static mica_status find_changes(mica__upload *u, size_t *n_changed, mica_error *
     *n_changed = 0;
     for (size_t i = 0; i < u->n; i++) {
         mica__upload_file *f = &u->files[i];
-        f->skip = f->skip || strcmp(f->hash, f->remote) == 0;
+        f->skip = f->skip || strcmp(f->hash, f->remote) == 0 || (f->text && f->remote[0]); /* theirs stays */
         *n_changed += !f->skip;
     }
     return MICA_OK;
@@ -292,7 +301,12 @@ static mica_status append_file(mica__buf *body, const mica__upload_file *f, mica
         append_text(body, "{\"key\":\"lfsFile\",\"value\":{\"path\":", f->path);
         mica__buf_printf(body, ",\"algo\":\"sha256\",\"oid\":\"%s\",\"size\":%llu}}\n", f->hash,
                          (unsigned long long)f->size);
-    } else if ((status = mica__file_read(&content, f->full, (size_t)256 << 20, err)) == MICA_OK) {
+    } else if (f->text) {
+        mica__buf_append(&content, f->text, (size_t)f->size);
+    } else {
+        status = mica__file_read(&content, f->full, (size_t)256 << 20, err);
+    }
+    if (status == MICA_OK && !f->large) {
         mica__buf_append_z(body, "{\"key\":\"file\",\"value\":{\"content\":\"");
         append_base64(body, (const unsigned char *)content.p, content.n);
         append_text(body, "\",\"path\":", f->path);
@@ -368,6 +382,7 @@ static mica_status upload(mica__upload *u, const char *folder, mica_hub_commit *
     MICA_TRY(mica__upload_collect(u, folder, err));
     MICA_TRY(mica__http_create(&u->http, &u->net, err));
     MICA_TRY(find_owner(u, err));
+    MICA_TRY(mica__upload_add_card(u, folder, err));
     MICA_TRY(create(u, err));
     MICA_TRY(find_changes(u, &n_changed, err));
     if (n_changed == 0) return nothing_new(u, out, err);

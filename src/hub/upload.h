@@ -9,6 +9,7 @@
 typedef struct mica__upload_file {
     const char *path; /* in the repository */
     const char *full; /* on disk */
+    const char *text; /* its content, of size bytes, instead of one on disk; NULL */
     uint64_t size;
     bool large;      /* goes to the storage for large files; else into the commit itself */
     bool skip;       /* the server does not want it, or has it as it is */
@@ -32,6 +33,8 @@ typedef struct mica__upload {
 
 /* Collects what is in the folder; links to files count as files, links to folders are left out. */
 mica_status mica__upload_collect(mica__upload *u, const char *folder, mica_error *err);
+/* Adds a model card if the folder holds a model without one. */
+mica_status mica__upload_add_card(mica__upload *u, const char *folder, mica_error *err);
 /* Hashes what is not skipped. */
 mica_status mica__upload_hash(mica__upload *u, mica_error *err);
 /* Sends the large files that the storage does not have. */

@@ -1,5 +1,6 @@
 /* hub/upload_files.c: which files a folder has, and their hashes. */
 #include "base/file.h"
+#include "card.h"
 #include "hash.h"
 #include "names.h"
 #include "upload.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,6 +98,26 @@ mica_status mica__upload_collect(mica__upload *u, const char *folder, mica_error
     return MICA_OK;
 }
 
+mica_status mica__upload_add_card(mica__upload *u, const char *folder, mica_error *err)
+{
+    mica__buf card = {0};
+    if (u->o->no_model_card) return MICA_OK;
+    for (size_t i = 0; i < u->n; i++)
+        if (strcasecmp(u->files[i].path, "README.md") == 0) return MICA_OK;
+    if (!mica__card_write(&card, folder, u->id, u->o->base_model)) {
+        mica__buf_release(&card);
+        return MICA_OK;
+    }
+    const char *text = mica__arena_strndup(&u->arena, card.p, card.n);
+    mica_status status = text ? MICA_OK : no_memory(err);
+    const size_t before = u->n;
+    if (status == MICA_OK) status = add_file(u, "README.md", NULL, card.n, err);
+    if (u->n > before) u->files[before].text = text;
+    mica__buf_release(&card);
+    qsort(u->files, u->n, sizeof *u->files, by_path);
+    return status;
+}
+
 /* ---- hashing ---------------------------------------------------------------------------------------------------------------- */
 
 typedef struct hashing {
@@ -117,6 +139,15 @@ mica_status mica__upload_hash(mica__upload *u, mica_error *err)
     for (size_t i = 0; i < u->n; i++) {
         mica__upload_file *f = &u->files[i];
         if (f->skip) continue;
+        if (f->text) {
+            void *hash = mica__hash_create(true, f->size);
+            if (!hash || !mica__hash_add(hash, f->text, (size_t)f->size)) {
+                mica__hash_free(hash);
+                return mica__fail_memory(err, 1, "a hash");
+            }
+            mica__hash_finish(hash, f->hash);
+            continue;
+        }
         const int fd = open(f->full, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (fd < 0) return mica__fail_errno(err, errno, "open", f->full);
         const mica_status status = mica__hash_file(fd, f->size, f->full, f->large ? NULL : f->hash,

@@ -115,6 +115,40 @@ class Upload(HubTest):
         self.assertIn("tester/mine", self.hub.repositories)
         self.assertIn("/tester/mine/commit/", out)
 
+    def test_a_model_card_where_there_is_none(self):
+        (self.folder / "README.md").unlink()
+        self.upload("--private")  # config.json is no model's
+        self.assertNotIn("README.md", self.stored())
+        (self.folder / "config.json").write_text('{"model_type": "llama", "_name_or_path": "them/Theirs", "quantization": {"bits": 4}}')
+        self.assertEqual(self.upload("--no-model-card")["files"], 1)
+        self.assertEqual(self.upload()["files"], 1)
+        card = self.stored()["README.md"].decode()
+        front = card.split("---\n")[1]
+        for line in ("library_name: mlx", "pipeline_tag: text-generation", "base_model: them/Theirs", "base_model_relation: quantized", "- mlx"):
+            self.assertIn(line, front.splitlines())
+        self.assertIn(f'load("{ID}")', card)
+        self.assertFalse((self.folder / "README.md").exists())
+        self.assertEqual(self.upload()["files"], 0)
+        before = self.stored()
+        self.upload("--base-model", "me/Mine")  # theirs stays
+        self.assertEqual(self.stored(), before)
+        self.client(f"import huggingface_hub as h; c = h.ModelCard.load(h.hf_hub_download('{ID}', 'README.md')); d = c.data; "
+                    "assert (d.library_name, d.tags, d.base_model, d.pipeline_tag) == ('mlx', ['mlx'], 'them/Theirs', 'text-generation'), d",
+                    HF_TOKEN="hf_good")
+
+    def test_the_card_says_whose_format_it_is(self):
+        (self.folder / "README.md").unlink()
+        (self.folder / "config.json").write_text('{"model_type": "llama"}')
+        for form, library in (("pt", "transformers"), ("mlx", "mlx")):
+            head = json.dumps({"__metadata__": {"format": form}}).encode()
+            (self.folder / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head)
+            self.good("upload", self.folder, f"org/{form}", env=self.env(HF_TOKEN="hf_good"))
+            repository = self.hub.repositories[f"org/{form}"]
+            card = repository.commits[repository.refs["main"]]["README.md"].read().decode()
+            self.assertIn(f"library_name: {library}\n", card)
+            self.assertEqual("- mlx" in card, form == "mlx")
+            self.assertNotIn("base_model", card)
+
     def test_busy_storage(self):
         self.hub.faults[:] = [Fault("*", "status", times=2, status=503), Fault("*", "status", times=1, status=503)]
         self.upload()

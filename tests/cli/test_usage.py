@@ -46,7 +46,7 @@ class Usage(ProgramTest):
 
     def test_values(self):
         self.fails(64, "bench", "--prompt", says="needs a value")
-        self.fails(64, "bench", "--prompt", "ten", says="expected an integer")
+        self.fails(64, "bench", "--prompt", "ten", says="whole numbers")
         self.fails(64, "bench", "--prompt", "0", says="from 1")
         self.fails(64, "bench", "--prompt", "99999999999999999999", says="expected an integer")
         self.fails(64, "bench", "--prompt", "5x")
