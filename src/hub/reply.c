@@ -94,6 +94,19 @@ static void read_retry_after(mica__reply *r, mica__str s)
     }
 }
 
+/* RateLimit: "api";r=0;t=55 -- no requests are left, for so many seconds. */
+static void read_rate_limit(mica__reply *r, mica__str s)
+{
+    uint64_t left = 1, seconds = 0;
+    for (size_t i = 0; i + 3 <= s.n; i++) {
+        if (s.p[i] != ';' || s.p[i + 2] != '=') continue;
+        mica__str rest = {s.p + i + 3, s.n - i - 3};
+        if (s.p[i + 1] == 'r' && !take_number(&rest, &left)) return;
+        if (s.p[i + 1] == 't' && !take_number(&rest, &seconds)) return;
+    }
+    if (left == 0 && r->retry_after == 0 && seconds < 86400) r->retry_after = (double)seconds;
+}
+
 /* <address>; rel="next", maybe among others. */
 static void read_link(mica__reply *r, mica__str s)
 {
@@ -161,6 +174,8 @@ void mica__reply_header(mica__reply *r, const char *line, size_t n)
         keep(r->location, sizeof r->location, value);
     } else if (IS("retry-after")) {
         read_retry_after(r, value);
+    } else if (IS("ratelimit")) {
+        read_rate_limit(r, value);
     } else if (IS("link")) {
         read_link(r, value);
     }

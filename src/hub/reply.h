@@ -11,7 +11,7 @@ typedef struct mica__reply {
     uint64_t length;      /* Content-Length */
     uint64_t range_begin; /* Content-Range: bytes BEGIN-END/TOTAL */
     uint64_t range_end, range_total;
-    double retry_after;  /* seconds; 0: not said */
+    double retry_after;  /* seconds, by Retry-After or RateLimit; 0: not said */
     char etag[72];       /* without W/ and quotes; "" if it is not a hash (mica__hub_is_hash) */
     char part_etag[160]; /* as it came, for the parts of an upload */
     /* X-Repo-Commit, X-Linked-Size and X-Linked-Etag: said by the Hub itself, often in a redirect; kept from the first that said them. */

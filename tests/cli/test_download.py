@@ -92,6 +92,15 @@ class Whole(HubTest):
         self.download(ID, HF_HUB_DISABLE_SYMLINKS=1)
         self.assertEqual(len(self.hub.log), before + 1)
 
+    def test_storage_of_the_other_protocol(self):
+        """Xet: what the answers say about it does not confuse us, and resolve leads to plain https all the same."""
+        self.hub.xet = True
+        self.check_snapshot(self.download(ID), self.files)
+        self.check_nothing_left()
+        self.assertEqual(self.requests(0, lambda r: "xet" in r.path), [])
+        tree = json.loads((self.cache / "models--org--name/trees" / f"{self.commit}.json").read_text())
+        self.assertEqual(len(tree["files"]["model.safetensors"]["xet_hash"]), 64)
+
     def test_a_listing_of_many_pages(self):
         self.hub.page = 2
         self.check_snapshot(self.download(ID), self.files)
@@ -413,6 +422,11 @@ class Network(HubTest):
         self.fetch(faults=[Fault("*.json", "status", times=1, status=429, headers={"Retry-After": "2"})])
         self.assertGreater(time.monotonic() - start, 2)
 
+    def test_a_spent_allowance(self):
+        start = time.monotonic()
+        self.fetch(faults=[Fault("*.json", "status", times=1, status=429, headers={"RateLimit": '"resolvers";r=0;t=2'})])
+        self.assertGreater(time.monotonic() - start, 2)
+
     def test_the_api_is_busy(self):
         left = [2]
 
@@ -699,6 +713,27 @@ class Client(HubTest):
         before = len(self.hub.log)
         self.good("generate", "-m", "org/model", "--revision", commit, "--ids", "1,2", "--max-new-tokens", "1", env=self.env())
         self.assertEqual(len(self.hub.log), before)
+
+    def test_layouts_without_links(self):
+        self.client(f"import huggingface_hub as h; h.snapshot_download('{ID}')", HF_HOME=self.home / "theirs", HF_HUB_DISABLE_SYMLINKS=1)
+        self.download(ID, HF_HUB_DISABLE_SYMLINKS=1)
+        mine, theirs = layout(self.cache), layout(self.home / "theirs/hub")
+        self.assertEqual({k: v for k, v in mine.items() if "/trees/" not in k}, {k: v for k, v in theirs.items() if "/trees/" not in k})
+        before = len(self.hub.log)
+        self.download(ID, "--revision", self.commit, HF_HOME=self.home / "theirs")
+        self.client(f"import huggingface_hub as h; h.snapshot_download('{ID}', revision='{self.commit}')")
+        self.assertEqual(self.requests(before, lambda r: "resolve" in r.path), [])
+
+    def test_layouts_of_revisions(self):
+        self.hub.add(ID, {**self.files, "config.json": b"{ }", "%41 b+&.txt": b"odd", "deep/er/x.bin": content(9)}, ref="refs/pr/1")
+        self.hub.add(ID, {"only": b"1"}, ref="a/branch")
+        for revision in ("refs/pr/1", "a/branch", "main", self.commit):
+            self.client(f"import huggingface_hub as h; h.snapshot_download('{ID}', revision='{revision}')", HF_HOME=self.home / "theirs")
+            self.download(ID, "--revision", revision)
+        mine, theirs = layout(self.cache), layout(self.home / "theirs/hub")
+        self.assertEqual({k: v for k, v in mine.items() if "/trees/" not in k}, {k: v for k, v in theirs.items() if "/trees/" not in k})
+        out = self.client("import huggingface_hub as h; s = h.scan_cache_dir(); print(sorted(r for x in s.repos for r in x.refs), s.warnings)")
+        self.assertEqual(out, "['a/branch', 'main', 'refs/pr/1'] []")
 
     def test_they_find_our_marks_of_absent_files(self):
         files = model_files()

@@ -19,6 +19,7 @@ import os
 import pathlib
 import re
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -105,7 +106,10 @@ class Repository:
 
 
 class Hub:
-    def __init__(self, page=1000, part_bytes=5 << 20):
+    def __init__(self, page=1000, part_bytes=5 << 20, certificate=None):
+        """certificate: (file, key file); then it is https. `xet`: answers look as those of a Hub whose storage is Xet."""
+        self.xet = False
+        self.scheme = "https" if certificate else "http"
         self.repositories, self.objects, self.log, self.rules, self.faults = {}, {}, [], [], []
         self.tokens = {"hf_good": {"name": "tester", "write": True, "read": {"*"}}}
         self.page, self.part_bytes, self.parts = page, part_bytes, {}
@@ -113,6 +117,10 @@ class Hub:
         self.servers = {}
         for name in ("hub", "storage"):
             server = Server(("127.0.0.1", 0), Handler)
+            if certificate:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*certificate)
+                server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
             server.hub, server.name = self, name
             self.servers[name] = server
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -120,7 +128,7 @@ class Hub:
     def address(self, name):
         # two names of this machine: huggingface_hub tells hosts apart by name
         host = {"hub": "127.0.0.1", "storage": "localhost"}[name]
-        return f"http://{host}:{self.servers[name].server_address[1]}"
+        return f"{self.scheme}://{host}:{self.servers[name].server_address[1]}"
 
     @property
     def endpoint(self):
@@ -390,6 +398,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     entries.append({"type": "directory", "oid": "0" * 40, "size": 0, "path": str(parent)})
             entry = {"type": "file", "oid": file.oid, "size": file.size, "path": path}
             if file.lfs:
+                if self.server.hub.xet:
+                    entry["xetHash"] = file.sha256[::-1]
                 entry["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": file.pointer_size}
             entries.append(entry)
         start, page = int(self.query.get("cursor", ["0"])[0]), self.server.hub.page
@@ -423,6 +433,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             expires = f"?Expires={int(time.time()) + 3600}&Signature=secret"
             headers.update({"X-Linked-Etag": f'"{file.sha256}"', "X-Linked-Size": str(file.size),
                             "Location": f"{self.server.hub.address('storage')}/objects/{file.sha256}{expires}"})
+            if self.server.hub.xet:
+                route = f"{self.server.hub.endpoint}/api/models/{name}/xet-read-token/{commit}"
+                headers.update({"X-Xet-Hash": file.sha256[::-1], "X-Xet-Refresh-Route": route, "ETag": '"' + "0" * 64 + '"',
+                                "Link": f'<{route}>; rel="xet-auth", <https://cas.invalid/{file.sha256}>; rel="xet-reconstruction-info"'})
             self.reply(302, b"Found", headers, "text/plain")
         else:
             self.send_file(f"{name}/{path}", file.data, {**headers, "ETag": f'"{file.oid}"'})
@@ -537,7 +551,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind, oid = url.path.strip("/").split("/", 1)
         query = urllib.parse.parse_qs(url.query)
         if kind == "objects" and oid in hub.objects and query.get("Signature") == ["secret"]:
-            self.send_file(oid, hub.objects[oid], {"ETag": f'"{oid}"'})
+            etag = f'"{oid[:32]}-7"' if hub.xet else f'"{oid}"'  # as storage that was filled in parts names it
+            self.send_file(oid, hub.objects[oid], {"ETag": etag})
         elif kind == "upload" and self.command == "PUT":
             if not self.headers.get("Content-Length"):
                 self.error(411)

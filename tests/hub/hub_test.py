@@ -21,7 +21,7 @@ from hub_server import Hub  # noqa: E402
 PYTHON = os.environ.get("MICA_HUB_PYTHON", sys.executable)
 HF_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH",
                 "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_SYMLINKS", "http_proxy",
-                "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "HF_HUB_DISABLE_IMPLICIT_TOKEN")
+                "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HF_HUB_DISABLE_IMPLICIT_TOKEN")
 
 
 @functools.cache
