@@ -48,7 +48,7 @@ class Usage(ProgramTest):
         self.fails(64, "bench", "--prompt", says="needs a value")
         self.fails(64, "bench", "--prompt", "ten", says="whole numbers")
         self.fails(64, "bench", "--prompt", "0", says="from 1")
-        self.fails(64, "bench", "--prompt", "99999999999999999999", says="expected an integer")
+        self.fails(64, "bench", "--prompt", "99999999999999999999", says="whole numbers")
         self.fails(64, "bench", "--prompt", "5x")
         self.fails(64, "bench", "--prompt", " 5")
         self.fails(64, "bench", "--prompt", "")
