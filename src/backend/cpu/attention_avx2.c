@@ -134,7 +134,7 @@ static int64_t rows_at_once(int64_t left) { return left <= 6 ? left : left < 9 ?
         CALL(4, 2);                                                                                                    \
         break;                                                                                                         \
     case 3:                                                                                                            \
-        CALL(3, 4);                                                                                                    \
+        CALL(3, 2);                                                                                                    \
         break;                                                                                                         \
     case 2:                                                                                                            \
         CALL(2, 4);                                                                                                    \
@@ -146,8 +146,9 @@ static int64_t rows_at_once(int64_t left) { return left <= 6 ? left : left < 9 ?
 #define FLOATS_F32(R, B) score_floats(MICA_DTYPE_F32, R, B, s, q->q + r * q->dim, keys)
 #define FLOATS_F16(R, B) score_floats(MICA_DTYPE_F16, R, B, s, q->q + r * q->dim, keys)
 #define FLOATS_BF16(R, B) score_floats(MICA_DTYPE_BF16, R, B, s, q->q + r * q->dim, keys)
-#define CODES_8(R, B) score_codes(8, R, B, s, q, r, keys)
-#define CODES_4(R, B) score_codes(4, R, B, s, q, r, keys)
+/* Sums of two blocks of four rows, two blocks of keys and what is made of them are more than there are registers. */
+#define CODES_8(R, B) score_codes(8, R, (R) > 3 ? 1 : B, s, q, r, keys)
+#define CODES_4(R, B) score_codes(4, R, (R) > 3 ? 1 : B, s, q, r, keys)
 
 #define SCORES_OF(name, CALL)                                                                                          \
     MICA__AVX2 static void name(float *s, const mica__queries *q, const mica__kv *keys)                                \
@@ -207,12 +208,12 @@ MICA__AVX2 static float weights(float *s, int64_t n, float scale, float softcap,
     *max = mica__hmax(top);
     __m256 shift = _mm256_set1_ps(*max);
     for (int64_t j = 0; j < whole; j += 8) {
-        __m256 e = mica__exp8(_mm256_sub_ps(_mm256_loadu_ps(s + j), shift));
+        __m256 e = mica__exp8_falling(_mm256_sub_ps(_mm256_loadu_ps(s + j), shift));
         _mm256_storeu_ps(s + j, e);
         sum = _mm256_add_ps(sum, e);
     }
     if (whole < n) {
-        __m256 e = mica__exp8(_mm256_sub_ps(_mm256_loadu_ps(rest), shift));
+        __m256 e = mica__exp8_falling(_mm256_sub_ps(_mm256_loadu_ps(rest), shift));
         mica__store_some(s + whole, e, n - whole);
         sum = _mm256_add_ps(sum, e);
     }
