@@ -28,9 +28,9 @@ enum { PARTS_MAX = 64, DIM_MAX = 1024 };
 typedef struct source {
     const mica__tensor *array;
     const mica_cache *cache;
+    mica__cache_layout held;   /* of the cache */
     mica__cache_layout layout; /* that the inner loops see */
-    bool unpack;               /* blocks are brought into it */
-    bool rotated;
+    bool unpack;               /* they are not the same */
 } source;
 
 typedef struct job {
@@ -48,13 +48,10 @@ static source source_of(const mica__instr *instr, const mica_cache *cache, bool 
 {
     const mica__tensor *t = &instr->in[values ? 2 : 1];
     const mica_cache_options floats = {(int)t->shape[1], (int)t->shape[2], (int)t->shape[2], 0, MICA_DTYPE_F32, 0, 0};
-    if (!cache) return (source){t, NULL, mica__cache_layout_of(&floats, values), true, false};
-    source s = {NULL, cache, mica__cache_layout_of(&cache->options, values), false, false};
-    s.rotated = s.layout.rotated;
-    if (instr->exact && s.layout.bits) {
-        s.layout = mica__cache_layout_of(&floats, values);
-        s.unpack = true;
-    }
+    source s = {.array = cache ? NULL : t, .cache = cache};
+    if (cache) s.held = mica__cache_layout_of(&cache->options, values);
+    s.unpack = !cache || (instr->exact && s.held.bits);
+    s.layout = s.unpack ? mica__cache_layout_of(&floats, values) : s.held;
     return s;
 }
 
@@ -145,7 +142,7 @@ static void write_out(const job *j, const softmax *total, int64_t t, int64_t hea
 {
     float *out = (float *)j->out->data + ((j->first_row + t) * j->heads + head) * j->value_dim;
     for (int64_t e = 0; e < j->value_dim; e++) out[e] = total->values[e] / total->sum;
-    if (j->values.rotated) mica__cache_rotate(out, j->value_dim);
+    if (j->values.held.rotated) mica__cache_rotate(out, j->value_dim);
 }
 
 /* ---- a tile of rows through a block ---------------------------------------------------------------------------------------- */
@@ -221,27 +218,22 @@ static void load_queries(const job *j, tile *t, int64_t rows)
     t->queries.rows = rows;
     for (int64_t r = 0; r < rows; r++) {
         load_row(t->queries.q + r * j->head_dim, j->q, j->first_row + query_of(j, t, r), head_of(j, t, r));
-        if (j->keys.rotated) mica__cache_rotate(t->queries.q + r * j->head_dim, j->head_dim);
+        if (j->keys.held.rotated) mica__cache_rotate(t->queries.q + r * j->head_dim, j->head_dim);
         if (j->rounds) mica__attention_round(&t->queries, r, &j->keys.layout);
     }
 }
 
-static const uint8_t *cache_block(const source *s, int64_t head, int64_t position)
-{
-    const mica__cache_layout own = mica__cache_layout_of(&s->cache->options, !s->layout.keys);
-    return mica__cache_block(s->cache, &own, head, position % s->cache->options.capacity);
-}
-
-/* Eight positions from `first` on into `block`; those outside of [low, high) are left as they are. */
-static void unpack(const source *s, int64_t head, int64_t first, int64_t low, int64_t high, uint8_t *block, float *row)
+/* Eight positions from `first` on into `block`, from an array or from a block of a cache; those outside of [low, high) are left as they
+ * are. */
+static void unpack(const source *s, int64_t head, int64_t first, int64_t low, int64_t high, const uint8_t *from,
+                   uint8_t *block, float *row)
 {
     for (int64_t p = mica__max(first, low); p < mica__min(first + MICA__CACHE_LANES, high); p++) {
         const int lane = (int)(p % MICA__CACHE_LANES);
         if (s->array) {
             load_row(row, s->array, p, head);
         } else {
-            const mica__cache_layout own = mica__cache_layout_of(&s->cache->options, !s->layout.keys);
-            mica__cache_load(&own, cache_block(s, head, first), lane, row);
+            mica__cache_load(&s->held, from, lane, row);
         }
         mica__cache_store(&s->layout, block, lane, row);
     }
@@ -250,18 +242,20 @@ static void unpack(const source *s, int64_t head, int64_t first, int64_t low, in
 /* Positions [low, high) of one block of MICA__BLOCK, from the one in lane 0 with `low` on. */
 static void kv_of(mica__kv *kv, const source *s, int64_t head, int64_t low, int64_t high, float *unpacked, float *row)
 {
-    const int64_t base = low - low % MICA__CACHE_LANES;
+    const int64_t base = low - low % MICA__CACHE_LANES, capacity = s->cache ? s->cache->options.capacity : 0;
+    const uint8_t *ring = s->cache ? mica__cache_block(s->cache, &s->held, head, 0) : NULL;
+    int64_t slot = s->cache ? base % capacity / MICA__CACHE_LANES : 0;
     kv->layout = s->layout;
     kv->n = (high - base + MICA__CACHE_LANES - 1) / MICA__CACHE_LANES;
     for (int64_t b = 0; b < kv->n; b++) {
-        const int64_t first = base + b * MICA__CACHE_LANES;
+        const uint8_t *block = s->cache ? ring + slot * s->held.block_bytes : NULL;
+        slot = (slot + 1) * MICA__CACHE_LANES == capacity ? 0 : slot + 1;
         if (s->unpack) {
-            uint8_t *block = (uint8_t *)(void *)unpacked + b * s->layout.block_bytes;
-            unpack(s, head, first, low, high, block, row);
-            kv->blocks[b] = block;
-        } else {
-            kv->blocks[b] = cache_block(s, head, first);
+            uint8_t *to = (uint8_t *)(void *)unpacked + b * s->layout.block_bytes;
+            unpack(s, head, base + b * MICA__CACHE_LANES, low, high, block, to, row);
+            block = to;
         }
+        kv->blocks[b] = block;
     }
     for (int64_t b = kv->n; b < kv->n + 8; b++) kv->blocks[b] = kv->blocks[kv->n - 1];
 }

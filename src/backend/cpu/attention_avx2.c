@@ -19,10 +19,13 @@ enum {
     LANES = MICA__CACHE_LANES,
     RUN = 4, /* blocks whose values stay in the first-level cache */
     /* Bytes: far enough for memory's latency, and over the ends of pages, where processors stop fetching ahead. */
-    AHEAD = 4096,
+    AHEAD = 8192,
 };
 
-MICA__INLINE void fetch_ahead(const uint8_t *p) { _mm_prefetch((const char *)((uintptr_t)p + AHEAD), _MM_HINT_T0); }
+MICA__INLINE void fetch_ahead(const uint8_t *p, int64_t ahead)
+{
+    _mm_prefetch((const char *)((uintptr_t)p + (uintptr_t)ahead), _MM_HINT_T0);
+}
 
 /* ---- scores --------------------------------------------------------------------------------------------------------------- */
 
@@ -37,8 +40,8 @@ MICA__INLINE void score_floats(mica_dtype dtype, int R, int B, float *s, const f
             for (int i = 0; i < B; i++) sum[r][i] = _mm256_setzero_ps();
         for (int64_t first = 0; first < dim; first += 4) { /* 64 bytes of half floats */
             for (int i = 0; i < B; i++) {
-                fetch_ahead(block[i] + first * step);
-                if (dtype == MICA_DTYPE_F32) fetch_ahead(block[i] + first * step + 64);
+                fetch_ahead(block[i] + first * step, AHEAD);
+                if (dtype == MICA_DTYPE_F32) fetch_ahead(block[i] + first * step + 64, AHEAD);
             }
             for (int64_t e = first; e < first + 4; e++) {
                 __m256 k[8];
@@ -73,7 +76,7 @@ MICA__INLINE void add_pairs(int bits, int R, int B, __m256i sum[6][4], const int
     for (int64_t e = first; e < end; e += unit) {
         __m256i k[4];
         if (e % 8 == 0)
-            for (int i = 0; i < B; i++) fetch_ahead(block[i] + codes + e * (2 * LANES / unit));
+            for (int i = 0; i < B; i++) fetch_ahead(block[i] + codes + e * (2 * LANES / unit), AHEAD);
         for (int i = 0; i < B; i++)
             k[i] = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(block[i] + codes + e * (2 * LANES / unit))));
         for (int r = 0; r < R; r++) {
@@ -242,7 +245,7 @@ typedef struct stretch {
     int64_t first, end;        /* positions, counted from the first block's */
     int64_t offset, row_bytes; /* of the elements, in a block */
     const float *weights;      /* [row * MICA__BLOCK + position] */
-    bool fetch;                /* this pass over the rows fetches ahead for those after it, too */
+    int64_t ahead;             /* bytes; 0: this pass over the rows does not fetch for those after it */
 } stretch;
 
 /* o of R rows and 8 V elements, `dim` apart. */
@@ -255,7 +258,7 @@ MICA__INLINE void add_values(kind k, int R, int V, float *o, int64_t dim, const 
         const int64_t end = mica__min(s->end, (j / LANES + 1) * LANES);
         const uint8_t *row = s->blocks[j / LANES] + s->offset + j % LANES * s->row_bytes;
         for (; j < end; j++, row += s->row_bytes) {
-            if (s->fetch) fetch_ahead(row);
+            if (s->ahead) fetch_ahead(row, s->ahead);
             __m256 x[8];
             for (int v = 0; v < V; v++) x[v] = value8(k, row, v);
             for (int r = 0; r < R; r++) {
@@ -271,13 +274,13 @@ MICA__INLINE void add_values(kind k, int R, int V, float *o, int64_t dim, const 
 /* Elements [first, end) of R rows, 8 V at a time. */
 MICA__INLINE void add_columns(kind k, int R, int V, float *o, int64_t dim, int64_t first, int64_t end, stretch s)
 {
-    const int64_t codes = s.offset;
+    const int64_t codes = s.offset, ahead = s.ahead;
     int64_t e = first;
 #define COLUMNS(N)                                                                                                     \
     for (; e + 8 * (N) <= end; e += 8 * (N)) {                                                                         \
         const int64_t at = k == CODES4 ? e / 2 : k == CODES8 ? e : k == F32 ? e * 4 : e * 2;                           \
         s.offset = codes + at;                                                                                         \
-        s.fetch = at % 64 == 0;                                                                                        \
+        s.ahead = at % 64 ? 0 : ahead;                                                                                 \
         add_values(k, R, N, o + e, dim, &s);                                                                           \
     }
     COLUMNS(V)
@@ -320,7 +323,8 @@ MICA__INLINE void accumulate_rows(kind k, int R, int V, float *o, const float *w
     memset(biased, 0, (size_t)(groups * R * LANES) * sizeof *biased);
     for (int64_t j = first, next; j < end; j = next) {
         next = mica__min(end, (j / (RUN * LANES) + 1) * RUN * LANES);
-        stretch s = {values->blocks, j, next, l->codes, l->row_bytes, w, false};
+        stretch s = {values->blocks, j, next, l->codes, l->row_bytes, w, 0};
+        s.ahead = mica__max(AHEAD, RUN * l->block_bytes);
         if (k != CODES8 && k != CODES4) {
             add_columns(k, R, V, o, dim, 0, dim, s);
             continue;
