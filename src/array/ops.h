@@ -1,8 +1,9 @@
 /* array/ops.h: the operations, and what an instruction of a program looks like to a backend.
  *
  * This is the one interface between array/ and backend/. A backend turns an op on given tensors into a kernel; the program calls
- * the kernel on every member of the thread team; the kernel does its share and returns. Kernels neither allocate nor wait (they
- * may ask for scratch memory when they are chosen), and a result never depends on the share: partition outputs, not sums. */
+ * the kernel for each share, on whichever member of the thread team comes to it; the kernel does that share and returns. There may be more
+ * shares than members. Kernels neither allocate nor wait (they may ask for scratch memory when they are chosen), and a result never
+ * depends on the share: partition outputs, not sums. */
 #ifndef MICA_ARRAY_OPS_H
 #define MICA_ARRAY_OPS_H
 
@@ -110,14 +111,14 @@ typedef struct mica__run {
     const mica_sequence *sequences; /* [n_sequences], one after another; together they have all rows */
     int n_sequences;
     uint8_t *scratch;        /* [instr->scratch_bytes], 64-byte aligned */
-    uint8_t *member_scratch; /* [team size, instr->member_scratch_bytes]; NULL: follows scratch */
+    uint8_t *member_scratch; /* [instr->member_scratch_bytes], of who runs the kernel; NULL: of all, follows scratch */
 } mica__run;
 
-/* Member `id`'s own scratch memory: [member_scratch_bytes]. */
+/* Scratch memory that is not shared, for share `id`: [member_scratch_bytes]. */
 static inline uint8_t *mica__member_scratch(const mica__instr *instr, const mica__run *run, int id)
 {
-    uint8_t *first = run->member_scratch ? run->member_scratch : run->scratch + instr->scratch_bytes;
-    return first + (size_t)id * instr->member_scratch_bytes;
+    if (run->member_scratch) return run->member_scratch;
+    return run->scratch + instr->scratch_bytes + (size_t)id * instr->member_scratch_bytes;
 }
 
 /* Actual length of dimension 0. */

@@ -4,39 +4,48 @@
 /* ---- one run ---- */
 
 typedef struct job {
-    const mica_program *p;
+    mica_program *p;
     mica__run run;
+    const mica_bindings *bindings;
 } job;
 
-static int stage_phases(const mica_program *p, int s)
+static void apply_patches(const mica_program *p, mica__instr *instrs, const mica_bindings *b)
 {
-    int n = 1;
-    for (int i = p->stages[s]; i < p->stages[s + 1]; i++)
-        if (p->instrs[i].n_phases > n) n = p->instrs[i].n_phases;
-    return n;
+    for (int i = 0; i < p->n_patches; i++) {
+        const mica__patch *patch = &p->patches[i];
+        mica__instr *instr = &instrs[patch->instr];
+        mica__tensor *t = patch->operand < 0 ? &instr->out : &instr->in[patch->operand];
+        uint8_t *base = patch->is_output ? b->outputs[patch->slot] : (uint8_t *)b->inputs[patch->slot];
+        t->data = base + patch->offset;
+    }
 }
 
-/* What every member of the team does. */
-static void work(void *argument, int id, int n)
+/* Share `id` of `n` of a call, done by `member`. */
+static void run_call(const job *j, const mica__instr *instrs, const mica__call *call, int member, int id, int n)
 {
-    const job *j = argument;
     const mica_program *p = j->p;
-    mica__run run = j->run;
+    const mica__instr *instr = &instrs[call->instr];
+    const mica__placement *place = &p->placements[call->instr];
     uint8_t *scratch = p->arena + p->scratch_offset;
-    for (int s = 0; s < p->n_stages; s++) {
-        int n_phases = stage_phases(p, s);
-        for (int phase = 0; phase < n_phases; phase++) {
-            if (s + phase > 0) mica__team_barrier(p->device->team);
-            for (int i = p->stages[s]; i < p->stages[s + 1]; i++) {
-                const mica__instr *instr = &p->instrs[i];
-                const mica__placement *place = &p->placements[i];
-                if (phase >= instr->n_phases || (phase == 0 && place->skip_first)) continue;
-                run.scratch = scratch + place->scratch;
-                run.member_scratch = scratch + place->member_scratch;
-                instr->phase[phase](instr, &run, id, n);
-            }
-        }
-    }
+    uint8_t *own = p->arena + p->members_offset + (size_t)member * p->member_bytes + p->member_scratch_offset;
+    mica__run run = j->run;
+    run.scratch = (place->private_first ? own : scratch) + place->scratch;
+    run.member_scratch = scratch + place->member_scratch + (size_t)member * instr->member_scratch_bytes;
+    instr->phase[call->phase](instr, &run, id, n);
+}
+
+static void run_item(void *context, const mica__walk_item *item)
+{
+    const job *j = context;
+    const mica_program *p = j->p;
+    mica__instr *instrs = p->copies ? p->copies[item->member] : p->instrs;
+    if (item->first_of_walk && p->copies) apply_patches(p, instrs, j->bindings);
+    const mica__call *call = &p->calls[p->steps[item->step]];
+    for (; call->is_private; call++)
+        if (item->first_of_step) run_call(j, instrs, call, item->member, 0, 1);
+    int index = item->index;
+    for (; index >= call->shares; call++) index -= call->shares;
+    run_call(j, instrs, call, item->member, item->owner * call->shares + index, item->n * call->shares);
 }
 
 static mica_status check_caches(const mica_program *p, const mica_sequence *s, int n_caches, mica_error *err)
@@ -93,17 +102,6 @@ static mica_status check_bindings(const mica_program *p, const mica_bindings *b,
     return check_sequences(p, run, b->n_caches, err);
 }
 
-static void apply_patches(mica_program *p, const mica_bindings *b)
-{
-    for (int i = 0; i < p->n_patches; i++) {
-        const mica__patch *patch = &p->patches[i];
-        mica__instr *instr = &p->instrs[patch->instr];
-        mica__tensor *t = patch->operand < 0 ? &instr->out : &instr->in[patch->operand];
-        uint8_t *base = patch->is_output ? b->outputs[patch->slot] : (uint8_t *)b->inputs[patch->slot];
-        t->data = base + patch->offset;
-    }
-}
-
 static void note_written(const mica_program *p, const mica_sequence *s)
 {
     for (int i = 0; i < p->n_caches; i++) {
@@ -124,21 +122,32 @@ mica_status mica_program_run(mica_program *p, const mica_bindings *bindings, mic
                            .n_sequences = b->sequences ? b->n_sequences : 1};
     MICA_TRY(check_bindings(p, b, &run, err));
     pthread_mutex_lock(&p->turn);
-    apply_patches(p, b);
-    job j = {p, run};
-    mica__team_run(p->device->team, work, &j);
+    mica_program *fitting = p->small && b->rows <= p->small->max_rows ? p->small : p;
+    if (!fitting->copies) apply_patches(fitting, fitting->instrs, b);
+    job j = {fitting, run, b};
+    mica__team_walk(p->device->team, &(mica__walk){run_item, &j, fitting->n_steps, fitting->own_items});
     for (int i = 0; i < run.n_sequences; i++) note_written(p, &run.sequences[i]);
     pthread_mutex_unlock(&p->turn);
     return MICA_OK;
 }
 
-size_t mica_program_arena_bytes(const mica_program *p) { return p->arena_bytes; }
+size_t mica_program_arena_bytes(const mica_program *p)
+{
+    return p->arena_bytes + (p->small ? p->small->arena_bytes : 0);
+}
 int mica_program_size(const mica_program *p) { return p->n; }
 
 void mica_program_free(mica_program *p)
 {
     if (!p) return;
+    mica__team_settle(p->device->team);
+    mica_program_free(p->small);
     for (int i = 0; i < p->n_buffers; i++) mica__buffer_drop(p->buffers[i]);
+    for (int i = 1; p->copies && i < mica__team_size(p->device->team); i++) mica__free(p->copies[i]);
+    mica__free(p->copies);
+    mica__free(p->calls);
+    mica__free(p->steps);
+    mica__free(p->own_items);
     mica__free(p->buffers);
     mica__free(p->instrs);
     mica__free(p->placements);

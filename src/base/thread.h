@@ -10,6 +10,8 @@
 
 #include "error.h"
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 typedef struct mica__team mica__team;
 
@@ -27,6 +29,32 @@ int mica__team_size(const mica__team *team);
 void mica__team_run(mica__team *team, void (*fn)(void *job, int id, int n), void *job);
 /* Only inside a running job; every member must call it the same number of times. Memory written before it is seen after it. */
 void mica__team_barrier(mica__team *team);
+
+/* ---- walks ---------------------------------------------------------------------------------------------------------------------
+ *
+ * A walk is a job in steps: every item of a step is done before the first one of the next. Who does an item is open, so
+ * its result must not depend on that. No member is waited for that does not hold an item: a core that is taken away costs its
+ * share of the work and not more. */
+
+typedef struct mica__walk_item {
+    int member;                        /* who does it, below n */
+    int n, step;                       /* members of the team */
+    int owner, index;                  /* item `index` of those that member `owner` does when nobody is late */
+    bool first_of_walk, first_of_step; /* for this member: what it has to prepare, it does now */
+} mica__walk_item;
+
+typedef struct mica__walk {
+    void (*fn)(void *context, const mica__walk_item *item);
+    void *context; /* not looked at after mica__team_walk has returned */
+    int n_steps;
+    const uint32_t
+        *own_items; /* [n_steps] items of each member in a step, at least 1. Must live until mica__team_settle */
+} mica__walk;
+
+/* Returns when all items of all steps are done. As mica__team_run in all else. */
+void mica__team_walk(mica__team *team, const mica__walk *walk);
+/* Returns when no member knows any longer of a walk that is over. */
+void mica__team_settle(mica__team *team);
 
 /* A thread for work that waits (network, disk). Signals for the process stay with the program's own threads. SYSTEM. */
 mica_status mica__thread_start(pthread_t *out, void *(*fn)(void *context), void *context, mica_error *err);

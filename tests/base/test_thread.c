@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -286,9 +287,102 @@ static void test_without_threads(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* ---- walks ---- */
+
+enum { STEPS = 40 };
+
+typedef struct visit {
+    _Atomic(uint32_t) done[STEPS][MOST * 5]; /* of each step's items: how often */
+    _Atomic(uint32_t) n_done[STEPS];
+    uint32_t own[STEPS];
+    int n;
+    int firsts[MOST]; /* first items of the walk, for each member */
+    bool wrong;       /* an item came before the step before was over */
+    pthread_t threads[MOST];
+} visit;
+
+static void visit_item(void *context, const mica__walk_item *item)
+{
+    visit *v = context;
+    const int s = item->step;
+    if (s > 0 && v->n_done[s - 1] != v->own[s - 1] * (uint32_t)v->n) v->wrong = true;
+    if (item->n != v->n || item->member >= v->n || item->owner >= v->n || item->index >= (int)v->own[s])
+        v->wrong = true;
+    if (item->first_of_walk) v->firsts[item->member]++;
+    if (item->first_of_walk && !item->first_of_step) v->wrong = true;
+    v->threads[item->member] = pthread_self();
+    v->done[s][(uint32_t)item->owner * v->own[s] + (uint32_t)item->index]++;
+    v->n_done[s]++;
+}
+
+static void walk_once(mica__team *team, visit *v)
+{
+    memset(v->done, 0, sizeof v->done);
+    memset(v->n_done, 0, sizeof v->n_done);
+    memset(v->firsts, 0, sizeof v->firsts);
+    v->n = mica__team_size(team);
+    for (int s = 0; s < STEPS; s++) v->own[s] = 1 + (uint32_t)s % 5;
+    mica__team_walk(team, &(mica__walk){visit_item, v, STEPS, v->own});
+    assert_false(v->wrong);
+    for (int s = 0; s < STEPS; s++)
+        for (uint32_t i = 0; i < v->own[s] * (uint32_t)v->n; i++) assert_int_equal(v->done[s][i], 1);
+    for (int m = 0; m < v->n; m++) assert_true(v->firsts[m] <= 1);
+}
+
+static void test_walks(void **state)
+{
+    (void)state;
+    static visit v;
+    for (int n = 1; n <= 17; n += n < 8 ? 1 : 9) {
+        mica__team *team;
+        assert_int_equal(mica__team_create(&team, n, NULL), MICA_OK);
+        tally t = {0};
+        for (int i = 1; i <= 30; i++) { /* other jobs in between need every member */
+            walk_once(team, &v);
+            mica__team_run(team, count_member, &t);
+            walk_once(team, &v);
+            for (int id = 0; id < n; id++) assert_int_equal(t.seen[id], i);
+        }
+        mica__team_settle(team);
+        mica__team_free(team);
+    }
+}
+
+static void doze(int number)
+{
+    (void)number;
+    usleep(1500000);
+}
+
+/* A member whose core was taken away while it held no item is not waited for. */
+static void test_walk_without_a_member(void **state)
+{
+    (void)state;
+    static visit v;
+    struct sigaction action = {.sa_handler = doze}, before;
+    mica__team *team;
+    assert_int_equal(mica__team_create(&team, 2, NULL), MICA_OK);
+    memset(v.threads, 0, sizeof v.threads);
+    for (int i = 0; i < 10000 && !v.threads[1]; i++) walk_once(team, &v);
+    if (!v.threads[1]) skip(); /* it never got to run */
+    mica__team_settle(team);
+    sigaction(SIGPROF, &action, &before);
+    pthread_kill(v.threads[1], SIGPROF);
+    usleep(100000);
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int i = 0; i < 50; i++) walk_once(team, &v);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_true((double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec) < 1.2);
+    mica__team_free(team);
+    sigaction(SIGPROF, &before, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_walks),
+        cmocka_unit_test(test_walk_without_a_member),
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_barriers),
