@@ -115,12 +115,14 @@ typedef struct weights {
     mica_dtype dtype;
     int bits, group; /* 0: not quantized */
     bool exact, int8;
+    mica_quant_mode mode;
 } weights;
 
 static void bench_linear(mica__team *team, const weights *kind, int64_t m, int64_t n, int64_t k)
 {
     size_t row_bytes = kind->bits ? (size_t)(k * kind->bits / 8) : (size_t)k * mica_dtype_size(kind->dtype);
-    size_t scale_bytes = kind->bits ? (size_t)(k / kind->group) * 4 : 0, all = (size_t)n * (row_bytes + scale_bytes);
+    size_t scale_bytes = kind->bits ? (size_t)(k / kind->group) * (kind->mode ? 1 : 4) : 0,
+           all = (size_t)n * (row_bytes + scale_bytes);
     int copies = (int)(((size_t)192 << 20) / all) + 1;
     uint8_t *memory = pages(all * (size_t)copies);
     float *x = pages((size_t)(m * k) * sizeof(float)), *y = pages((size_t)(m * n) * sizeof(float));
@@ -139,7 +141,7 @@ static void bench_linear(mica__team *team, const weights *kind, int64_t m, int64
                                  .quantized = kind->bits > 0};
     instr.out = (mica__tensor){.data = y, .dtype = MICA_DTYPE_F32, .ndim = 2, .shape = {m, n}, .strides = {n, 1}};
     mica__affine *a = &instr.in[1].affine;
-    *a = (mica__affine){.bits = kind->bits, .group_size = kind->group, .scale_dtype = kind->dtype};
+    *a = (mica__affine){.bits = kind->bits, .group_size = kind->group, .scale_dtype = kind->dtype, .mode = kind->mode};
     if (mica__backend_cpu.prepare_instr(&instr, false, NULL) != MICA_OK) return;
     size_t scratch = instr.scratch_bytes + (size_t)mica__team_size(team) * instr.member_scratch_bytes + 64;
     work w = {&instr, {.scratch = pages(scratch)}, team};
@@ -148,7 +150,7 @@ static void bench_linear(mica__team *team, const weights *kind, int64_t m, int64
         uint8_t *data = memory + (size_t)((i + 1) % copies) * all;
         instr.in[1].data = data;
         a->scales = data + (size_t)n * row_bytes;
-        a->biases = data + (size_t)n * (row_bytes + scale_bytes / 2);
+        if (!kind->mode) a->biases = data + (size_t)n * (row_bytes + scale_bytes / 2);
         double start = now();
         mica__team_run(team, phases, &w);
         if (i >= 0) seconds[i] = now() - start;
@@ -212,19 +214,26 @@ static void bench_attention(mica__team *team, const char *only, mica_dtype dtype
 int main(int argc, char **argv)
 {
     static const weights kinds[] = {
-        {"f32", MICA_DTYPE_F32, 0, 0, true, false},
-        {"f16", MICA_DTYPE_F16, 0, 0, true, false},
-        {"bf16", MICA_DTYPE_BF16, 0, 0, true, false},
-        {"affine-4-64 exact", MICA_DTYPE_BF16, 4, 64, true, false},
-        {"affine-8-64 exact", MICA_DTYPE_BF16, 8, 64, true, false},
-        {"affine-4-64", MICA_DTYPE_BF16, 4, 64, false, false},
-        {"affine-4-64 int8", MICA_DTYPE_BF16, 4, 64, false, true},
-        {"affine-8-64 int8", MICA_DTYPE_BF16, 8, 64, false, true},
-        {"affine-4-32", MICA_DTYPE_F16, 4, 32, false, false},
-        {"affine-8-64", MICA_DTYPE_BF16, 8, 64, false, false},
-        {"affine-8-32", MICA_DTYPE_F16, 8, 32, false, false},
-        {"affine-6-64", MICA_DTYPE_BF16, 6, 64, false, false},
-        {"affine-3-64", MICA_DTYPE_BF16, 3, 64, false, false},
+        {"f32", MICA_DTYPE_F32, 0, 0, true, false, 0},
+        {"f16", MICA_DTYPE_F16, 0, 0, true, false, 0},
+        {"bf16", MICA_DTYPE_BF16, 0, 0, true, false, 0},
+        {"affine-4-64 exact", MICA_DTYPE_BF16, 4, 64, true, false, 0},
+        {"affine-8-64 exact", MICA_DTYPE_BF16, 8, 64, true, false, 0},
+        {"affine-4-64", MICA_DTYPE_BF16, 4, 64, false, false, 0},
+        {"affine-4-64 int8", MICA_DTYPE_BF16, 4, 64, false, true, 0},
+        {"affine-8-64 int8", MICA_DTYPE_BF16, 8, 64, false, true, 0},
+        {"affine-4-32", MICA_DTYPE_F16, 4, 32, false, false, 0},
+        {"affine-8-64", MICA_DTYPE_BF16, 8, 64, false, false, 0},
+        {"affine-8-32", MICA_DTYPE_F16, 8, 32, false, false, 0},
+        {"affine-6-64", MICA_DTYPE_BF16, 6, 64, false, false, 0},
+        {"affine-5-64", MICA_DTYPE_BF16, 5, 64, false, false, 0},
+        {"affine-2-64", MICA_DTYPE_BF16, 2, 64, false, false, 0},
+        {"affine-3-64", MICA_DTYPE_BF16, 3, 64, false, false, 0},
+        {"affine-3-64 exact", MICA_DTYPE_BF16, 3, 64, true, false, 0},
+        {"affine-5-64 exact", MICA_DTYPE_BF16, 5, 64, true, false, 0},
+        {"mxfp4", MICA_DTYPE_BF16, 4, 32, false, false, MICA_QUANT_MXFP4},
+        {"mxfp4 exact", MICA_DTYPE_BF16, 4, 32, true, false, MICA_QUANT_MXFP4},
+        {"nvfp4", MICA_DTYPE_BF16, 4, 16, false, false, MICA_QUANT_NVFP4},
     };
     static const int64_t rows[] = {1, 2, 4, 8, 12, 16, 32, 128, 512};
     const int n_rows = sizeof rows / sizeof *rows;

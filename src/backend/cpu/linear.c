@@ -46,11 +46,14 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     if (x->ndim != 2 || w->ndim != 2 || !mica__floating(x->dtype) || !mica__floating(w->dtype)) return false;
     if (instr->n_in > 2 && instr->in[2].dtype != MICA_DTYPE_F32) return false;
     const bool floats = w->quantized && w->affine.mode != MICA_QUANT_AFFINE;
-    if (!plain && mica__has_avx2() && floats && mica__linear_floats_avx2(instr)) return true;
+    if (!plain && mica__has_avx2() && floats) {
+        if (!instr->exact && mica__linear_int16_odd_avx2(instr)) return true;
+        if (mica__linear_floats_avx2(instr)) return true;
+    }
     if (!plain && mica__has_avx2() && !floats) {
         if (!instr->exact && instr->int8 && mica__linear_int8_avx2(instr)) return true;
         if (!instr->exact && mica__has_avx512_vnni() && mica__linear_int16_avx512(instr)) return true;
-        if (!instr->exact && mica__linear_int16_avx2(instr)) return true;
+        if (!instr->exact && (mica__linear_int16_avx2(instr) || mica__linear_int16_odd_avx2(instr))) return true;
         if (mica__linear_dense_avx2(instr) || mica__linear_avx2(instr)) return true;
     }
     if (!plain && mica__cpu_features()->neon && !floats) {

@@ -18,30 +18,6 @@ enum { LINES_AHEAD = 2048 }; /* bytes from what is read to what is fetched; of 5
 
 /* ---- rounding ------------------------------------------------------------------------------------------------------------- */
 
-/* q of one group of n elements in natural order. Infinities and NaN make d NaN. */
-MICA__INLINE void round_group(const float *x, int64_t n, int32_t *q, float *d, float *dsum)
-{
-    __m256 top = _mm256_setzero_ps(), bad = top;
-    for (int64_t i = 0; i < n; i += 8) {
-        __m256 v = _mm256_loadu_ps(x + i);
-        top = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), v), top);
-        bad = _mm256_add_ps(bad, _mm256_sub_ps(v, v));
-    }
-    float max = mica__hmax(top), inverse = max > 0 ? 32767 / max : 0;
-    if (inverse > 0x1p126f) inverse = max = 0; /* all but zero */
-    __m256i sum = _mm256_setzero_si256();
-    for (int64_t i = 0; i < n; i += 8) {
-        __m256i v = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(inverse)));
-        sum = _mm256_add_epi32(sum, v);
-        _mm256_storeu_si256((__m256i *)(void *)(q + i), v);
-    }
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    int total = _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
-    *d = max / 32767 + mica__hsum(bad);
-    *dsum = *d * (float)total;
-}
-
 /* A span of x in the order of split codes. */
 MICA__INLINE void lay_out(const int32_t *q, int span, int parts, int16_t *to)
 {
@@ -79,7 +55,7 @@ MICA__AVX2 static void round_x(const mica__instr *instr, const mica__run *run, i
             const uint8_t *data = x->data;
             data += (row * x->strides[0] + from * x->strides[1]) * (int64_t)mica_dtype_size(x->dtype);
             if (from < k) mica__load(MICA__CLASS_F32, &c, data, x->dtype, x->strides[1], size);
-            round_group(c.f32, size, q + i, d + i / size, dsum + i / size);
+            mica__round_group(c.f32, size, q + i, d + i / size, dsum + i / size);
         }
         for (int64_t i = 0; i < count; i += 64) {
             if (parts == 4)
