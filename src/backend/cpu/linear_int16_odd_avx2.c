@@ -23,7 +23,17 @@
 
 #if MICA__X86
 
-enum { BLOCK = 8, TILE = 4, STREAMS = 4, FEW = 8, PANEL = 8, DEPTH = 1024, CHUNK_ROWS = 256, AHEAD = 1024 };
+enum {
+    BLOCK = 8,
+    TILE = 4,
+    STREAMS = 4,
+    FEW = 8,
+    PANEL = 8,
+    DEPTH = 1024,
+    CHUNK_ROWS = 256,
+    AHEAD = 1024,
+    FACTORS_AHEAD = 256
+};
 
 /* What rows hold. WIDE4 and WIDE2 are 16-bit integers of a panel, in spans of 4 and of 2 parts. */
 typedef enum kind { BITS2, BITS3, BITS5, BITS6, FLOAT4, WIDE4, WIDE2 } kind;
@@ -201,6 +211,8 @@ MICA__INLINE void load_factors(const matrix *w, int64_t row, int64_t group, __m2
     }
     const int64_t size = w->dtype == MICA_DTYPE_F32 ? 4 : 2;
     const uint8_t *s = w->scales + at * size, *b = w->biases ? w->biases + at * size : NULL;
+    _mm_prefetch((const char *)((uintptr_t)s + FACTORS_AHEAD), _MM_HINT_T0);
+    if (b) _mm_prefetch((const char *)((uintptr_t)b + FACTORS_AHEAD), _MM_HINT_T0);
     *scales = n == BLOCK ? mica__load8(s, w->dtype) : mica__load_some(s, w->dtype, n);
     if (!b)
         *biases = _mm256_mul_ps(*scales, _mm256_set1_ps(mica__symmetric_offset(w->bits)));
@@ -210,31 +222,34 @@ MICA__INLINE void load_factors(const matrix *w, int64_t row, int64_t group, __m2
 
 /* ---- a block of eight groups ---------------------------------------------------------------------------------------------------- */
 
-/* s d of the groups of unit u, each in its lanes; `eight` are those of the block. */
-MICA__INLINE __m256 spread(int groups, const float *eight, int64_t u)
-{
-    if (groups == 1) return _mm256_broadcast_ss(eight + u);
-    const __m256i lanes =
-        groups == 2 ? _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1) : _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
-    return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(eight + 4 * (u * groups / 4))),
-                                    groups == 2 ? _mm256_add_epi32(lanes, _mm256_set1_epi32((int)(u * 2 % 4))) : lanes);
-}
-
 /* Of one row of w, for R rows of x. */
 typedef struct block {
-    const uint8_t *codes; /* of the first group */
-    int64_t n;            /* elements */
-    const uint8_t *x;     /* row 0's codes of the first group */
-    int64_t x_bytes;      /* from a row of x to the next */
-    float (*sd)[BLOCK];   /* [R] s d */
+    const uint8_t *codes;         /* of the first group */
+    int64_t n;                    /* elements */
+    const float *scales, *biases; /* [8]; biases NULL: none */
+    const uint8_t *x;             /* row 0's codes of the first group */
+    const float *d;               /* and its d */
+    int64_t x_bytes, groups;      /* from a row of x to the next; from d to d sum q */
 } block;
 
+MICA__INLINE const float *later(const float *d, int64_t bytes)
+{
+    return (const float *)(const void *)((const uint8_t *)d + bytes);
+}
+
+/* Continues the chains y [R] by the block's groups. */
 MICA__INLINE void add_units(kind f, int size, int R, const block *b, __m256 *y)
 {
-    const int unit = unit_of(f, size), span = 16 * parts_of(f), spans = unit / span;
-    __m256 sum[TILE];
+    const int unit = unit_of(f, size), span = 16 * parts_of(f), spans = unit / span, groups = unit / size;
+    __m256 sum[TILE], sd[TILE];
+    __m256i lanes = groups == 1   ? _mm256_setzero_si256() /* which of the eight groups the lanes of a unit belong to */
+                    : groups == 2 ? _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1)
+                                  : _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     MICA__UNROLL
-    for (int r = 0; r < R; r++) sum[r] = y[r];
+    for (int r = 0; r < R; r++) {
+        sum[r] = y[r];
+        sd[r] = _mm256_mul_ps(_mm256_loadu_ps(b->scales), _mm256_loadu_ps(later(b->d, r * b->x_bytes)));
+    }
     for (int64_t u = 0; u * unit < b->n; u++) {
         const uint8_t *codes = b->codes + u * unit * bits_of(f) / 8, *x = b->x + 2 * u * unit;
         uint8_t part[32] = {0}; /* of a last unit that the row does not fill: less than a span */
@@ -249,11 +264,17 @@ MICA__INLINE void add_units(kind f, int size, int R, const block *b, __m256 *y)
             MICA__UNROLL
             for (int i = 1; i < unit / 16; i++)
                 t = _mm256_add_epi32(t, _mm256_madd_epi16(w[i], mica__load32(x + 32 * i)));
-            sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(t), spread(unit / size, b->sd[r], u), sum[r]);
+            sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(t), _mm256_permutevar8x32_ps(sd[r], lanes), sum[r]);
         }
+        lanes = _mm256_add_epi32(lanes, _mm256_set1_epi32(groups));
     }
     MICA__UNROLL
-    for (int r = 0; r < R; r++) y[r] = sum[r];
+    for (int r = 0; r < R; r++) {
+        if (b->biases)
+            sum[r] = _mm256_fmadd_ps(_mm256_loadu_ps(b->biases),
+                                     _mm256_loadu_ps(later(b->d, r * b->x_bytes) + b->groups), sum[r]);
+        y[r] = sum[r];
+    }
 }
 
 /* What depends on the width and the group. Loops that must keep to the registers are functions of their own. */
@@ -323,23 +344,6 @@ static const loops *loops_of(const matrix *w)
     return w->f == FLOAT4 ? &float_loops[w->size / 32] : &affine_loops[w->f][w->size / 64];
 }
 
-/* The chains y [R] of a row of w, whose factors are given, continued by the block's groups, from `group` on, of R rows of x. */
-MICA__INLINE void add_block(void (*units)(const block *b, __m256 *y), bool biased, const float *scales,
-                            const float *biases, block b, const layout *l, int64_t group, int R, const uint8_t *x,
-                            __m256 *y)
-{
-    float sd[TILE][BLOCK];
-    b.sd = sd;
-    for (int r = 0; r < R; r++)
-        _mm256_storeu_ps(sd[r],
-                         _mm256_mul_ps(_mm256_loadu_ps(scales), _mm256_loadu_ps(d_of(l, x + r * l->bytes) + group)));
-    units(&b, y);
-    if (!biased) return;
-    for (int r = 0; r < R; r++)
-        y[r] = _mm256_fmadd_ps(_mm256_loadu_ps(biases), _mm256_loadu_ps(d_of(l, x + r * l->bytes) + l->groups + group),
-                               y[r]);
-}
-
 /* ---- a few rows of x -------------------------------------------------------------------------------------------------------- */
 
 /* Rows [first, first + R) of x with the rows of w that are `step` apart from `row` on, those before `end`. */
@@ -363,8 +367,15 @@ MICA__INLINE void streams(const mica__instr *instr, const matrix *w, const layou
             load_factors(w, at, g, &scales, &biases);
             _mm256_storeu_ps(factors[0], scales);
             _mm256_storeu_ps(factors[1], biases);
-            const block b = {codes, mica__min(w->groups - g, BLOCK) * w->size, x + 2 * g * w->size, l->bytes, NULL};
-            add_block(R == 1 ? k->one : k->four, w->f != FLOAT4, factors[0], factors[1], b, l, g, R, x, y[s]);
+            const block b = {.codes = codes,
+                             .n = mica__min(w->groups - g, BLOCK) * w->size,
+                             .scales = factors[0],
+                             .biases = w->f == FLOAT4 ? NULL : factors[1],
+                             .x = x + 2 * g * w->size,
+                             .d = d_of(l, x) + g,
+                             .x_bytes = l->bytes,
+                             .groups = l->groups};
+            (R == 1 ? k->one : k->four)(&b, y[s]);
         }
     }
     float *out = (float *)instr->out.data + first * w->rows;
@@ -417,10 +428,15 @@ MICA__INLINE void continue_chains(const panel *p, const matrix *w, int64_t i, co
     __m256 sum[TILE];
     for (int r = 0; r < R; r++) sum[r] = _mm256_loadu_ps(y[r][i]);
     for (int64_t j = 0; j < n; j += BLOCK) {
-        const block b = {(const uint8_t *)(p->w[i] + j * w->size), mica__min(n - j, BLOCK) * w->size,
-                         x + 2 * (g + j) * w->size, l->bytes, NULL};
-        add_block(R == 1 ? k->wide_one : k->wide_four, w->f != FLOAT4, p->scales[i] + j, p->biases[i] + j, b, l, g + j,
-                  R, x, sum);
+        const block b = {.codes = (const uint8_t *)(p->w[i] + j * w->size),
+                         .n = mica__min(n - j, BLOCK) * w->size,
+                         .scales = p->scales[i] + j,
+                         .biases = w->f == FLOAT4 ? NULL : p->biases[i] + j,
+                         .x = x + 2 * (g + j) * w->size,
+                         .d = d_of(l, x) + g + j,
+                         .x_bytes = l->bytes,
+                         .groups = l->groups};
+        (R == 1 ? k->wide_one : k->wide_four)(&b, sum);
     }
     for (int r = 0; r < R; r++) _mm256_storeu_ps(y[r][i], sum[r]);
 }
