@@ -129,11 +129,13 @@ class Result:
 class Batch(_lib.Handle):
     """The caches of some sequences; used by one thread at a time."""
 
-    __slots__ = ("model",)
+    __slots__ = ("model", "kv")
 
-    def __init__(self, model: _lib.Handle, max_context: int = 0):
-        options = _lib.SessionOptions(max_context=max_context)
+    def __init__(self, model: _lib.Handle, max_context: int = 0, kv: tuple[int, int] = (0, 0)):
+        """kv: bits and group size of the caches; zeros are the model's."""
+        options = _lib.SessionOptions(max_context=max_context, kv_bits=kv[0], kv_group_size=kv[1])
         pointer = _lib.c_void_p()
+        self.kv = kv
         _lib.call(C.mica_batch_create, byref(pointer), model.value, byref(options))
         super().__init__(pointer, C.mica_batch_free)
         self.model = model  # lives at least as long

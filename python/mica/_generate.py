@@ -22,6 +22,7 @@ logger = logging.getLogger("mica")
 # What else may be passed to generate, beside settings and what a call of the model takes.
 _OTHER_ARGUMENTS = (
     "tokenizer", "assistant_tokenizer", "trust_remote_code", "token_type_ids", "use_model_defaults", "synced_gpus",
+    "kv_bits", "kv_group_size",
 )  # fmt: skip
 _OF_PYTHON = ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states")
 
@@ -149,10 +150,22 @@ class _Call:
         cache.remember(rows, len(sequences[0]) - 1)
         return cache if given is None else given
 
+    def _read_cache(self) -> None:
+        """kv: bits and group size of the caches, by mlx-lm's names or by Transformers'; zeros are what the model was loaded with."""
+        bits, group = self.kwargs.get("kv_bits"), self.kwargs.get("kv_group_size")
+        if self.settings.get("cache_implementation") == "quantized":
+            del self.settings["cache_implementation"]
+            config = self.settings.pop("cache_config", None) or {}
+            config = config if isinstance(config, dict) else vars(config)
+            bits = config.get("nbits", 4) if bits is None else bits
+            group = config.get("q_group_size", 64) if group is None else group
+        self.kv = (int(bits or 0), int(group or 0))
+
     # ---- checks and defaults ----
 
     def prepare(self) -> None:
         s = self.settings
+        self._read_cache()
         eos = s.get("eos_token_id")
         eos = _tensors.to_list(eos)
         self.ends = eos if isinstance(eos, list) else [] if eos is None else [eos]
@@ -274,7 +287,7 @@ def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, 
         beams=call.beams > 1,
     )
     core = CoreConfig({k: v for k, v in s.items() if k not in _OF_PYTHON and k not in NOT_SETTINGS})
-    with model._batch() as batch:
+    with model._batch(call.kv) as batch:
         result = batch.generate(
             call.rows,
             call.mask,

@@ -100,6 +100,8 @@ class MicaForCausalLM(_generate.GenerationMixin):
         precision: Optional[str] = None,
         n_threads: int = 0,
         max_context: int = 0,
+        kv_bits: Optional[int] = None,
+        kv_group_size: int = 64,
         load_in_4bit: bool = False,
         load_in_8bit: bool = False,
         **kwargs: Any,
@@ -107,7 +109,8 @@ class MicaForCausalLM(_generate.GenerationMixin):
         """From a folder, a .gguf file or a Hub id.
 
         dtype "float32" computes in float32 throughout; other dtypes say how the key-value cache is kept (weights keep their stored
-        type). Of mica's own: quantize ("4", "affine-6-32", "mxfp4"), precision ("fast", "exact", "int8"), n_threads, max_context.
+        type). Of mica's own: quantize ("4", "affine-6-32", "mxfp4"), precision ("fast", "exact", "int8"), n_threads, max_context,
+        kv_bits (8 or 4: quantized key-value caches) and kv_group_size.
         """
         name = os.fspath(pretrained_model_name_or_path)
         path = _hub.resolve(name, kwargs)
@@ -132,6 +135,7 @@ class MicaForCausalLM(_generate.GenerationMixin):
             _device_name(device_map),
             n_threads,
             str(quantize) if quantize is not None else recipe(wish),
+            (kv_bits or 0, kv_group_size),
         )
         architecture = C.mica_model_get_info(handle.value).contents.architecture.decode()
         made = type(architecture or cls.__name__, (cls,), {"__module__": cls.__module__})
@@ -196,8 +200,8 @@ class MicaForCausalLM(_generate.GenerationMixin):
         )
         return output.to_tuple() if return_dict is False else output
 
-    def _batch(self) -> "_Borrowed":
-        return _Borrowed(self)
+    def _batch(self, kv: tuple[int, int] = (0, 0)) -> "_Borrowed":
+        return _Borrowed(self, kv)
 
     # ---- what it is ----
 
@@ -353,16 +357,19 @@ for _name, _advice in {
 class _Borrowed:
     """A batch out of a model's pool, for one call."""
 
-    def __init__(self, model: MicaForCausalLM):
+    def __init__(self, model: MicaForCausalLM, kv: tuple[int, int]):
         self._model = model
+        self._kv = kv
 
     def __enter__(self) -> _engine.Batch:
         model = self._model
         model._handle.value  # refuses a fork
         with model._pool_lock:
-            self._batch = model._pool.pop() if model._pool else None
+            self._batch = next((b for b in reversed(model._pool) if b.kv == self._kv), None)
+            if self._batch is not None:
+                model._pool.remove(self._batch)
         if self._batch is None:
-            self._batch = _engine.Batch(model._handle, model._max_context)
+            self._batch = _engine.Batch(model._handle, model._max_context, self._kv)
         return self._batch
 
     def __exit__(self, kind: Any, *rest: Any) -> None:
@@ -372,7 +379,9 @@ class _Borrowed:
                 model._pool.append(self._batch)  # type: ignore[arg-type]
 
 
-def load(path: str, dtype: str, precision: str, device: Optional[str], n_threads: int, quantize: Optional[str]) -> _lib.Handle:
+def load(
+    path: str, dtype: str, precision: str, device: Optional[str], n_threads: int, quantize: Optional[str], kv: tuple[int, int]
+) -> _lib.Handle:
     """A C model."""
     if precision not in _PRECISIONS:
         raise ValueError(f"precision is {precision!r}, expected 'fast', 'exact' or 'int8'")
@@ -381,6 +390,7 @@ def load(path: str, dtype: str, precision: str, device: Optional[str], n_threads
     options = _lib.ModelOptions(n_threads=n_threads, dtype=dtype.encode(), precision=_PRECISIONS[precision])
     options.device = _lib.device() if not n_threads else None
     options.notices = _lib.notices()
+    options.kv_bits, options.kv_group_size = kv
     if quantize is not None:
         options.quantize = quantize.encode()
     pointer = c_void_p()

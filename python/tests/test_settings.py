@@ -125,6 +125,33 @@ def test_a_cache_of_ones_own(model: Any) -> None:
     np.testing.assert_allclose(last.logits[0, -1], model(output.sequences).logits[0, -1], atol=1e-5)
 
 
+def test_quantized_caches(model: Any, llama: str) -> None:
+    """By Transformers' names and by mlx-lm's, for one call or for a model; no warning, for they do something here."""
+    import warnings
+
+    from mica import AutoModelForCausalLM, GenerationConfig
+
+    ids = [[0, 296, 494, 491, 87, 322]]
+    wanted = {"max_new_tokens": 4, "output_logits": True, "return_dict_in_generate": True}
+
+    def logits(model: Any, **settings: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return np.concatenate(model.generate(ids, **wanted, **settings).logits)
+
+    plain = logits(model)
+    eight, four = logits(model, kv_bits=8, kv_group_size=32), logits(model, cache_implementation="quantized")
+    assert 0 < np.abs(eight[0] - plain[0]).max() < np.abs(four[0] - plain[0]).max() < 2
+    assert np.array_equal(eight, logits(model, cache_implementation="quantized", cache_config={"nbits": 8, "q_group_size": 32}))
+    config = GenerationConfig(cache_implementation="quantized", cache_config={"nbits": 4, "backend": "quanto"})
+    assert np.array_equal(four, logits(model, generation_config=config))
+    assert np.array_equal(plain, logits(model, cache_implementation="dynamic"))
+    loaded = AutoModelForCausalLM.from_pretrained(llama, dtype="float32", kv_bits=8, kv_group_size=32)
+    assert np.array_equal(eight, logits(loaded))
+    with pytest.raises(ValueError):
+        model.generate(ids, max_new_tokens=1, kv_bits=3)
+
+
 def test_a_model_of_the_hub_that_is_on_this_machine(llama: str, tmp_path: Any, monkeypatch: Any) -> None:
     """The cache of huggingface_hub: snapshots by commit, refs by branch."""
     import shutil
