@@ -118,31 +118,45 @@ mica__quantized_sizes mica__quantized_row_sizes(const mica__quantization *q, int
 
 /* ---- quantizing ---------------------------------------------------------------------------------------------------------------- */
 
-/* Eight codes of four bits, the first in the lowest. */
-static uint32_t pack_nibbles(uint64_t codes)
+/* Eight codes in bytes, moved together: neighbours, then pairs, then fours. */
+static MICA__INLINE uint64_t join_eight(uint64_t codes, int bits)
 {
-    codes = (codes | codes >> 4) & 0x00ff00ff00ff00ff;
-    codes = (codes | codes >> 8) & 0x0000ffff0000ffff;
-    return (uint32_t)(codes | codes >> 16);
+    const uint64_t one = 0x00ff00ff00ff00ff, two = 0x0000ffff0000ffff, four = 0x00000000ffffffff;
+    codes = (codes & one) | (codes & ~one) >> (8 - bits);
+    codes = (codes & two) | (codes & ~two) >> (16 - 2 * bits);
+    return (codes & four) | (codes & ~four) >> (32 - 4 * bits);
 }
 
-/* Eight codes to `bits` bytes. */
-static void pack(const uint8_t *codes, int n, int bits, uint8_t *out)
+static MICA__INLINE void pack(const uint8_t *codes, int n, int bits, uint8_t *out)
 {
-    if (bits == 8) {
-        memcpy(out, codes, (size_t)n);
-        return;
-    }
-    for (int i = 0; i < n && bits == 4; i += 8, out += 4) {
-        uint64_t eight;
-        memcpy(&eight, codes + i, sizeof eight);
-        uint32_t word = pack_nibbles(eight);
-        memcpy(out, &word, sizeof word);
-    }
-    for (int i = 0; i < n && bits != 4; i += 8, out += bits) {
-        uint64_t word = 0;
-        for (int j = 0; j < 8; j++) word |= (uint64_t)codes[i + j] << (bits * j);
+    for (int i = 0; i < n; i += 8, out += bits) {
+        uint64_t word;
+        memcpy(&word, codes + i, sizeof word);
+        word = join_eight(word, bits);
         memcpy(out, &word, (size_t)bits);
+    }
+}
+
+void mica__pack_codes(const uint8_t *codes, int n, int bits, uint8_t *out)
+{
+    switch (bits) { /* constants make better loops */
+    case 2:
+        pack(codes, n, 2, out);
+        break;
+    case 3:
+        pack(codes, n, 3, out);
+        break;
+    case 4:
+        pack(codes, n, 4, out);
+        break;
+    case 5:
+        pack(codes, n, 5, out);
+        break;
+    case 6:
+        pack(codes, n, 6, out);
+        break;
+    default:
+        memcpy(out, codes, (size_t)n);
     }
 }
 
@@ -205,14 +219,9 @@ static MICA__INLINE void expand_made(const mica__quantization *q, mica_dtype dty
     }
 }
 
-/* Sums over the groups of a row, eight side by side. */
-typedef struct row_sums {
-    mica__float8 errors, weights, most;
-} row_sums;
-
 /* Adds the differences between a group's elements and what it stands for. */
 static MICA__INLINE void measure(const mica__quantization *q, mica_dtype dtype, const float *w, const mica__group *g,
-                                 row_sums *sums)
+                                 mica__row_sums *sums)
 {
     float x[MICA__MAX_GROUP];
     mica__float8 errors = sums->errors, weights = sums->weights, most = sums->most;
@@ -224,19 +233,19 @@ static MICA__INLINE void measure(const mica__quantization *q, mica_dtype dtype, 
         weights += e * e;
         most = MICA__LARGER8(d, most);
     }
-    *sums = (row_sums){errors, weights, most};
+    *sums = (mica__row_sums){errors, weights, most};
 }
 
 #if MICA__QUANTIZE_AVX2
 MICA__QUANTIZE_TARGET static void measure_avx2(const mica__quantization *q, mica_dtype dtype, const float *w,
-                                               const mica__group *g, row_sums *sums)
+                                               const mica__group *g, mica__row_sums *sums)
 {
     measure(q, dtype, w, g, sums);
 }
 #endif
 
 static void measure_here(const mica__quantization *q, mica_dtype dtype, const float *w, const mica__group *g,
-                         row_sums *sums)
+                         mica__row_sums *sums)
 {
 #if MICA__QUANTIZE_AVX2
     if (mica__cpu_features()->avx2) {
@@ -264,7 +273,7 @@ static void add_row_slowly(mica__quantization_error *sum, const uint8_t *in, mic
     }
 }
 
-static void add_row(mica__quantization_error *sum, const row_sums *sums, const uint8_t *in, mica_dtype dtype,
+static void add_row(mica__quantization_error *sum, const mica__row_sums *sums, const uint8_t *in, mica_dtype dtype,
                     const mica__quantized *row)
 {
     double errors = 0, weights = 0;
@@ -285,15 +294,19 @@ static void add_row(mica__quantization_error *sum, const row_sums *sums, const u
 
 static void quantize_row(const mica__quantization *q, mica__quantizer quantizer, const uint8_t *in, mica_dtype dtype,
                          int64_t n_columns, uint8_t *codes, uint8_t *scales, uint8_t *biases,
-                         mica__quantization_error *sum)
+                         mica__affine_row_function *whole_row, mica__quantization_error *sum)
 {
     const int n = q->group_size;
     const size_t element = mica_dtype_size(dtype);
     float w[MICA__MAX_GROUP];
     mica__group g;
-    row_sums sums = {{0}, {0}, {0}};
+    mica__row_sums sums = {{0}, {0}, {0}};
     const uint8_t *row_in = in;
     const mica__quantized row = {*q, dtype, 1, n_columns, codes, scales, biases};
+    if (whole_row) {
+        whole_row(&(mica__affine_row){q->bits, n_columns, in, codes, scales, biases, sum ? &sums : NULL});
+        n_columns = 0;
+    }
     for (int64_t at = 0; at < n_columns; at += n, codes += n / 8 * q->bits, in += (size_t)n * element) {
         load_group(in, dtype, n, w);
         if (q->mode == MICA_QUANT_AFFINE) {
@@ -306,7 +319,7 @@ static void quantize_row(const mica__quantization *q, mica__quantizer quantizer,
             mica__quantize_float_group(q, quantizer, dtype, w, &g);
             *scales++ = g.scale_byte;
         }
-        pack(g.codes, n, q->bits, codes);
+        mica__pack_codes(g.codes, n, q->bits, codes);
         if (sum) measure_here(q, dtype, w, &g, &sums);
     }
     if (sum) add_row(sum, &sums, row_in, dtype, &row);
@@ -327,10 +340,12 @@ static void quantize_share(void *context, int id, int n)
     const mica__matrix *in = j->in;
     const mica__quantized_sizes sizes = mica__quantized_row_sizes(j->q, in->n_columns, in->dtype);
     const size_t row_bytes = (size_t)in->n_columns * mica_dtype_size(in->dtype);
+    mica__affine_row_function *whole_row =
+        j->quantizer == MICA__QUANTIZER_MLX ? mica__affine_row_here(j->q, in->dtype) : NULL;
     for (int64_t r = in->n_rows * id / n; r < in->n_rows * (id + 1) / n; r++) {
         quantize_row(j->q, j->quantizer, (const uint8_t *)in->data + (size_t)r * row_bytes, in->dtype, in->n_columns,
                      j->codes + (size_t)r * sizes.codes, j->scales + (size_t)r * sizes.scales,
-                     sizes.biases ? j->biases + (size_t)r * sizes.biases : NULL, j->sum);
+                     sizes.biases ? j->biases + (size_t)r * sizes.biases : NULL, whole_row, j->sum);
     }
 }
 

@@ -41,20 +41,6 @@ static MICA__INLINE void range_of(const float *w, int n, float *lo, float *hi)
     *hi = most[0];
 }
 
-/* MLX's scale and bias for the range, not rounded. */
-static MICA__INLINE void scale_of_range(float lo, float hi, float highest, float *scale, float *bias)
-{
-    /* Which end is farther is a coin's throw: no branch for it. */
-    const uint32_t lower_is_far = fabsf(lo) > fabsf(hi) ? UINT32_MAX : 0;
-    float step = (hi - lo) / highest;
-    step = step < 1e-7f ? 1e-7f : step;
-    step = mica__float_of(mica__bits_of(step) ^ (~lower_is_far & 0x80000000));
-    float edge = mica__float_of((mica__bits_of(lo) & lower_is_far) | (mica__bits_of(hi) & ~lower_is_far));
-    float q0 = rintf(edge / step);
-    *scale = q0 != 0 ? edge / q0 : step;
-    *bias = q0 != 0 ? edge : 0;
-}
-
 /* ---- search --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct candidate {
@@ -124,7 +110,7 @@ static MICA__INLINE void by_rule_of(int n, const mica__quantization *q, const fl
 {
     float lo, hi, highest = (float)((1 << q->bits) - 1);
     range_of(w, n, &lo, &hi);
-    scale_of_range(lo, hi, highest, &out->scale, &out->bias);
+    mica__scale_of_range(lo, hi, highest, &out->scale, &out->bias);
     encode(w, n, out->scale, out->bias, highest, out->codes);
 }
 

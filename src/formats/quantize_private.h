@@ -5,6 +5,7 @@
 #include "../base/cpu.h"
 #include "../base/half.h"
 #include "quantize.h"
+#include <math.h>
 
 /* Loops written once and compiled twice, for wider registers as well. Nothing is contracted or reordered, so both give the same bytes. */
 #define MICA__INLINE inline __attribute__((always_inline))
@@ -64,6 +65,40 @@ void mica__quantize_affine_group(const mica__quantization *q, mica__quantizer qu
                                  const float *w, mica__group *out);
 void mica__quantize_float_group(const mica__quantization *q, mica__quantizer quantizer, mica_dtype dtype,
                                 const float *w, mica__group *out);
+
+/* Codes of `bits` bits, n of them in bytes, as one stream of bits. */
+void mica__pack_codes(const uint8_t *codes, int n, int bits, uint8_t *out);
+
+/* MLX's scale and bias for a range, not rounded. */
+static MICA__INLINE void mica__scale_of_range(float lo, float hi, float highest, float *scale, float *bias)
+{
+    /* Which end is farther is a coin's throw: no branch for it. */
+    const uint32_t lower_is_far = fabsf(lo) > fabsf(hi) ? UINT32_MAX : 0;
+    float step = (hi - lo) / highest;
+    step = step < 1e-7f ? 1e-7f : step;
+    step = mica__float_of(mica__bits_of(step) ^ (~lower_is_far & 0x80000000));
+    float edge = mica__float_of((mica__bits_of(lo) & lower_is_far) | (mica__bits_of(hi) & ~lower_is_far));
+    float q0 = rintf(edge / step);
+    *scale = q0 != 0 ? edge / q0 : step;
+    *bias = q0 != 0 ? edge : 0;
+}
+
+/* Sums over the groups of a row, eight side by side. */
+typedef struct mica__row_sums {
+    mica__float8 errors, weights, most;
+} mica__row_sums;
+
+/* A row of affine groups, by MLX's rule; sums (set, not added to) may be NULL. */
+typedef struct mica__affine_row {
+    int bits;
+    int64_t n_columns;
+    const uint8_t *in;
+    uint8_t *codes, *scales, *biases;
+    mica__row_sums *sums;
+} mica__affine_row;
+typedef void mica__affine_row_function(const mica__affine_row *row);
+/* The fastest one for this processor; NULL: groups one by one. */
+mica__affine_row_function *mica__affine_row_here(const mica__quantization *q, mica_dtype dtype);
 
 /* The scale that a byte stands for, and the element that a code stands for. */
 float mica__quantized_scale(mica_quant_mode mode, uint8_t byte);

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 512 * 1024 };
+enum { PIECE = 2048 * 1024 };
 
 typedef struct piece {
     size_t entry;
@@ -190,7 +190,7 @@ static mica_status convert_piece(job *j, piece *p, scratch *s, mica_error *err)
         size_t at, n = span_of(&e->tensors[i], p, &at);
         made = mica__fingerprint_add(made, out[i], n);
         status = write_at(j, out[i], n, at, err);
-        if (i == 0) start_writing(j, n, at);
+        start_writing(j, n, at);
     }
     if (status == MICA_OK)
         status = mica__save_record_add(j->record, j->n_before + (size_t)(p - j->pieces), made, &p->error, err);

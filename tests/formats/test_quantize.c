@@ -1,5 +1,6 @@
 /* The quantizers against the real MLX's bytes, names, threads, and the search. */
 #include "formats/quantize.h"
+#include "formats/quantize_private.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -252,12 +253,59 @@ static void test_measured(void **state)
     }
 }
 
+/* Whole rows against groups one by one: elements in a few exponents, so that many quotients are ties, and every kind of extreme. */
+static void test_rows(void **state)
+{
+    (void)state;
+    enum { K = 128 * 11, R = 40 };
+    static const float special[] = {0,        -0.0f, 1e-7f,     1e-40f, 3e38f,   -3e38f,   1e30f,
+                                    -1e-30f,  65504, 0.5f,      0.001f, 0x1p99f, 0x1p100f, -1,
+                                    0x1p-14f, 7,     -0x1p-24f, 15,     31.5f,   255};
+    static const mica_dtype dtypes[] = {MICA_DTYPE_BF16, MICA_DTYPE_F16, MICA_DTYPE_F32};
+    static float w[R * K];
+    static uint8_t in[R * K * 4], codes[R * K], scales[R * K], biases[R * K];
+    uint32_t random = 5;
+    for (int i = 0; i < R * K; i++) {
+        random = random * 1664525 + 1013904223;
+        const int kind = i / K % 5;
+        const float x = (float)((int32_t)random >> 20) * 0x1p-14f;
+        w[i] = kind == 0 ? x : kind == 1 ? (float)((random >> 24) % 16) / 4 : kind == 2 ? x * x * x : x - 0.3f;
+        if (kind == 4) w[i] = random >> 28 ? x : special[(random >> 8) % (sizeof special / sizeof *special)];
+    }
+    for (size_t i = 0; i < N_NAMES; i++) {
+        const mica__quantization q = parsed(all_names[i]);
+        for (int t = 0; t < 3 && q.mode == MICA_QUANT_AFFINE; t++) {
+            const mica_dtype dtype = dtypes[t];
+            const size_t size = mica_dtype_size(dtype), n = (size_t)q.group_size, n_codes = n / 8 * (size_t)q.bits;
+            for (int k = 0; k < R * K; k++) { /* half floats: finite ones */
+                const bool fits = dtype != MICA_DTYPE_F16 || fabsf(w[k]) < 60000;
+                mica__store_float(in + (size_t)k * size, dtype, fits ? w[k] : 1.5f);
+            }
+            const mica__matrix m = {in, dtype, R, K};
+            mica__quantize(&q, MICA__QUANTIZER_MLX, &m, codes, scales, biases);
+            for (size_t g = 0; g < R * K / n; g++) {
+                float elements[MICA__MAX_GROUP];
+                mica__group alone;
+                uint8_t packed[MICA__MAX_GROUP], scale[4], bias[4];
+                for (size_t k = 0; k < n; k++) elements[k] = mica__load_float(in + (g * n + k) * size, dtype);
+                mica__quantize_affine_group(&q, MICA__QUANTIZER_MLX, dtype, elements, &alone);
+                mica__pack_codes(alone.codes, (int)n, q.bits, packed);
+                mica__store_float(scale, dtype, alone.scale);
+                mica__store_float(bias, dtype, alone.bias);
+                assert_memory_equal(codes + g * n_codes, packed, n_codes);
+                assert_memory_equal(scales + g * size, scale, size);
+                assert_memory_equal(biases + g * size, bias, size);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),          cmocka_unit_test(test_reference),
         cmocka_unit_test(test_kept_reference), cmocka_unit_test(test_threads_and_search),
-        cmocka_unit_test(test_measured),
+        cmocka_unit_test(test_measured),       cmocka_unit_test(test_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
