@@ -4,6 +4,8 @@
  * only as many of the best scores are sorted as a rule needs. */
 #include "processors.h"
 
+#include "scores.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -127,14 +129,8 @@ typedef struct softmax {
 
 static softmax softmax_of(const float *scores, size_t n)
 {
-    softmax m = {-INFINITY, 0};
-    for (size_t i = 0; i < n; i++) {
-        if (scores[i] > m.max) m.max = scores[i];
-    }
-    for (size_t i = 0; i < n && m.max > -INFINITY; i++) {
-        if (scores[i] > -INFINITY) m.sum += (double)expf((float)(scores[i] - m.max));
-    }
-    return m;
+    const float max = mica__scores_max(scores, n);
+    return (softmax){max, max > -INFINITY ? mica__scores_sum_exp(scores, n, max) : 0};
 }
 
 static double probability(softmax m, float score) { return exp(score - m.max) / m.sum; }
@@ -153,9 +149,7 @@ static double entropy(const float *scores, size_t n, softmax m)
 
 static void drop_below(float *scores, size_t n, float limit)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (scores[i] < limit) scores[i] = -INFINITY;
-    }
+    for (size_t i = 0; i < n; i++) scores[i] = scores[i] < limit ? -INFINITY : scores[i];
 }
 
 static void cool(float *scores, size_t n, float temperature)
@@ -224,14 +218,29 @@ static float safe_score(mica__processors *p, const float *scores)
     return mica__select_kth(scores, p->vocab, p->s->least_kept, p->keys);
 }
 
+/* Drops tokens below a probability, but never the best ones. Only scores near the limit need their probability; `single`: compared in
+ * single precision. */
+static void cut_off(mica__processors *p, float *scores, double limit, softmax m, bool single)
+{
+    const float safe = safe_score(p, scores), at = (float)(m.max + log(limit * m.sum)), band = 1e-3f;
+    drop_below(scores, p->vocab, at - band < safe ? at - band : safe);
+    for (size_t i = 0; i < p->vocab; i++) {
+        const size_t size = p->vocab - i < MICA__SCORE_BLOCK ? p->vocab - i : MICA__SCORE_BLOCK;
+        if (i % MICA__SCORE_BLOCK == 0 && mica__scores_max(scores + i, size) == -INFINITY) {
+            i += size - 1;
+            continue;
+        }
+        if (!(scores[i] < safe && scores[i] < at + band)) continue;
+        const double likely = probability(m, scores[i]);
+        if (single ? (float)likely < (float)limit : likely < limit) scores[i] = -INFINITY;
+    }
+}
+
 static void min_p(mica__processors *p, float *scores)
 {
     if (p->s->min_p < 0) return;
-    softmax m = softmax_of(scores, p->vocab);
-    float least = (float)(p->s->min_p / m.sum), safe = safe_score(p, scores);
-    for (size_t i = 0; i < p->vocab; i++) {
-        if (scores[i] < safe && (float)probability(m, scores[i]) < least) scores[i] = -INFINITY;
-    }
+    const softmax m = softmax_of(scores, p->vocab);
+    if (p->s->min_p > 0) cut_off(p, scores, p->s->min_p / m.sum, m, true);
 }
 
 /* Tokens whose information is nearest to the entropy, until they have the mass. */
@@ -262,22 +271,13 @@ static void typical(mica__processors *p, float *scores)
     }
 }
 
-/* Drops tokens below a probability, but never the best. */
-static void cut_off(mica__processors *p, float *scores, double limit, softmax m)
-{
-    float safe = safe_score(p, scores);
-    for (size_t i = 0; i < p->vocab; i++) {
-        if (scores[i] < safe && probability(m, scores[i]) < limit) scores[i] = -INFINITY;
-    }
-}
-
 static void epsilon_and_eta(mica__processors *p, float *scores)
 {
     double epsilon = p->s->epsilon_cutoff, eta = p->s->eta_cutoff;
-    if (epsilon > 0 && epsilon < 1) cut_off(p, scores, epsilon, softmax_of(scores, p->vocab));
+    if (epsilon > 0 && epsilon < 1) cut_off(p, scores, epsilon, softmax_of(scores, p->vocab), false);
     if (eta > 0 && eta < 1) {
         softmax m = softmax_of(scores, p->vocab);
-        cut_off(p, scores, fmin(eta, sqrt(eta) * exp(-entropy(scores, p->vocab, m))), m);
+        cut_off(p, scores, fmin(eta, sqrt(eta) * exp(-entropy(scores, p->vocab, m))), m, false);
     }
 }
 

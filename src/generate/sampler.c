@@ -1,6 +1,8 @@
 /* generate/sampler.c: see the header. */
 #include "sampler.h"
 
+#include "scores.h"
+
 #include <math.h>
 #include <sys/random.h>
 #include <time.h>
@@ -25,33 +27,42 @@ double mica__random_next(mica__random *r)
 
 int32_t mica__choose_best(const float *scores, size_t n)
 {
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++) {
-        if (scores[i] > scores[best]) best = i;
+    const float max = mica__scores_max(scores, n);
+    for (size_t i = 0; i < n; i++) {
+        if (scores[i] == max) return (int32_t)i;
     }
-    return (int32_t)best;
+    return 0;
 }
 
-/* Two passes over the kept scores: the sum of their weights, then the one in whose share the drawn point falls. */
+/* A pass for the sum of the kept scores' weights, then one to the block in whose share the drawn point falls, and through it. */
 int32_t mica__choose_random(const float *scores, size_t n, mica__random *random)
 {
-    float max = -INFINITY;
-    for (size_t i = 0; i < n; i++) {
-        if (scores[i] > max) max = scores[i];
-    }
+    enum { PART = 16 * MICA__SCORE_BLOCK };
+    const float max = mica__scores_max(scores, n);
     if (max == -INFINITY) return -1;
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (scores[i] > -INFINITY) sum += (double)expf(scores[i] - max);
-    }
-    double point = mica__random_next(random) * sum, passed = 0;
+    const double point = mica__random_next(random) * mica__scores_sum_exp(scores, n, max);
+    double passed = 0;
     int32_t last = -1;
-    for (size_t i = 0; i < n; i++) {
-        if (scores[i] == -INFINITY) continue;
-        double weight = (double)expf(scores[i] - max);
-        passed += weight;
-        if (weight > 0) last = (int32_t)i;
-        if (passed > point) break;
+    for (size_t i = 0; i < n; i += PART) {
+        const size_t end = n - i < PART ? n : i + PART;
+        const double part = mica__scores_sum_exp(scores + i, end - i, max);
+        if (part == 0) continue;
+        if (passed + part <= point && end < n) { /* if rounding leaves the point past the end, the last one is taken */
+            for (size_t k = end; k-- > i;)
+                if (scores[k] - max > -80) {
+                    last = (int32_t)k;
+                    break;
+                }
+            passed += part;
+            continue;
+        }
+        for (size_t k = i; k < end; k++) {
+            if (!(scores[k] > -INFINITY)) continue;
+            const double weight = (double)expf(scores[k] - max);
+            passed += weight;
+            if (weight > 0) last = (int32_t)k;
+            if (passed > point) return last;
+        }
     }
     return last;
 }

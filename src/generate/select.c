@@ -1,6 +1,8 @@
 /* generate/select.c: bounded min-heaps. The root is the worst that is kept, so most scores are turned away by one comparison. */
 #include "select.h"
 
+#include "scores.h"
+
 #include <math.h>
 #include <stdbool.h>
 
@@ -21,12 +23,24 @@ static void sink(mica__candidate *heap, size_t n, size_t i)
     heap[i] = moving;
 }
 
+/* From i, the start of a block, the start of the next block with a value of at least `least`; n if there is none. */
+static size_t skip(const float *values, size_t i, size_t n, float least)
+{
+    for (; i < n; i += MICA__SCORE_BLOCK) {
+        const size_t size = n - i < MICA__SCORE_BLOCK ? n - i : MICA__SCORE_BLOCK;
+        if (mica__scores_max(values + i, size) >= least) return i;
+    }
+    return n;
+}
+
 /* `flip` is xored into the indices while they are compared: 0 prefers the higher of equals, -1 the lower. */
 static size_t select_best(const float *values, size_t n, mica__candidate *out, size_t want, int32_t flip)
 {
     size_t kept = 0;
     if (!want) return 0;
     for (size_t i = 0; i < n; i++) {
+        if (kept == want && i % MICA__SCORE_BLOCK == 0) i = skip(values, i, n, out[0].value);
+        if (i == n) break;
         mica__candidate c = {values[i], (int32_t)i ^ flip};
         if (c.value == -INFINITY || isnan(c.value)) continue;
         if (kept < want) {
@@ -78,7 +92,9 @@ float mica__select_kth(const float *values, size_t n, size_t k, float *heap)
     if (k > n) k = n;
     for (size_t i = 0; i < k; i++) heap[i] = values[i];
     for (size_t i = k / 2; i-- > 0;) sink_value(heap, k, i);
-    for (size_t i = k; i < n; i++) {
+    for (size_t i = k; k && i < n; i++) {
+        if (i % MICA__SCORE_BLOCK == 0) i = skip(values, i, n, heap[0]);
+        if (i == n) break;
         if (values[i] <= heap[0]) continue;
         heap[0] = values[i];
         sink_value(heap, k, 0);
