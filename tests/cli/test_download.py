@@ -611,6 +611,23 @@ class Interrupted(HubTest):
         self.assertLessEqual(self.hub.body_bytes(), 1.1 * 20 * MIB)
 
 
+    def test_eight_of_which_five_are_killed(self):
+        files = {"a.safetensors": content(40 * MIB), "b.safetensors": content(20 * MIB, 1), "c.json": b"{}"}
+        self.hub.add(ID, files)
+        self.hub.faults[:] = [Fault("*", "slow", times=-1, rate=2 * MIB)]
+        processes = [self.start() for _ in range(8)]
+        for p in processes[:5]:
+            time.sleep(0.5)
+            p.kill()
+            p.communicate()
+        for p in processes[5:]:
+            _, err = p.communicate()
+            self.assertEqual(p.returncode, 0, err)
+        self.check_snapshot(next((self.cache / "models--org--name/snapshots").iterdir()), files)
+        self.check_nothing_left()
+        self.assertLessEqual(self.hub.body_bytes(), 1.1 * sum(map(len, files.values())))
+
+
 class Disk(HubTest):
     def setUp(self):
         super().setUp()
