@@ -20,7 +20,7 @@
 
 enum { MAX_CONNECTIONS = 64, BUSY_LIMIT = 600 };
 #define MIB ((uint64_t)1 << 20)
-static const uint64_t flush_bytes = 32 * MIB; /* the disk is told after so much */
+static const uint64_t flush_bytes = 16 * MIB; /* the disk is told after so much */
 
 typedef enum item_state {
     WAITING, /* nobody is at it; not before `retry` */

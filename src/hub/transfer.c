@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-enum { MAX_ATTEMPTS = 5, MAX_WRONG = 2, BLOCK = 256 * 1024 };
+enum { MAX_ATTEMPTS = 5, MAX_WRONG = 2, BLOCK = 1024 * 1024 };
 /* Less than this does not count as progress: a server that sends a byte now and then is given up. */
 static const uint64_t progress_bytes = 64 * 1024;
 
