@@ -27,10 +27,12 @@ class Callbacks:
         stop: Optional[Callable[[Any, Any], list[bool]]] = None,
         allow: Optional[Callable[[int, Any], list[int]]] = None,
         tokens: Optional[Callable[[Any], None]] = None,
+        plain_tokens: Optional[Callable[[list[int]], None]] = None,
         beams: bool = False,
     ):
         self.kind = kind
         self.process, self.stop, self.allow, self.tokens = process, stop, allow, tokens
+        self.plain_tokens = plain_tokens  # in the place of `tokens`: lists rather than arrays
         self.failure: Optional[BaseException] = None
         self._allowed: Any = None
         self._scores_kept: Any = None
@@ -90,7 +92,9 @@ class Callbacks:
         n_allowed[0] = len(tokens)
 
     def _on_tokens(self, ids: Any, n: int) -> None:
-        if self.tokens is not None:
+        if self.plain_tokens is not None:
+            self.plain_tokens(ids[:n])
+        elif self.tokens is not None:
             self.tokens(_tensors.make(ids[:n], self.kind))
 
 
@@ -124,6 +128,17 @@ class Result:
         self.n_prompt = c.n_prompt
         self.n_guessed, self.n_accepted = c.n_guessed, c.n_accepted
         self.prompt_seconds, self.decode_seconds = c.prompt_seconds, c.decode_seconds
+
+
+def _call(cancel: Callable[[], None], function: Callable[..., int], *args: Any) -> None:
+    """A call that takes long, and that Ctrl-C ends."""
+    with interruptible(cancel) as interrupt:
+        try:
+            _lib.call(function, *args)
+        except _lib.CancelledError:
+            if interrupt.pressed:
+                raise KeyboardInterrupt from None
+            raise
 
 
 class Batch(_lib.Handle):
@@ -169,10 +184,12 @@ class Batch(_lib.Handle):
         result = _lib.BatchResult()
         err = _lib.ErrorInfo()
         try:
-            with interruptible(self.cancel):
+            with interruptible(self.cancel) as interrupt:
                 status = C.mica_batch_generate(self.value, byref(request), byref(result), byref(err))
             if callbacks.failure is not None:
                 raise callbacks.failure
+            if interrupt.pressed and status == _lib.CANCELLED:
+                raise KeyboardInterrupt
             if status:
                 _lib.raise_status(status, err.message.decode("utf-8", "replace"))
             return Result(result)
@@ -185,8 +202,7 @@ class Batch(_lib.Handle):
         shape = (len(rows), len(rows[0]), vocab)
         logits = _tensors.numpy().empty(shape, "float32")
         ids, seen = flat(rows), flat_mask(mask)
-        with interruptible(self.cancel):
-            _lib.call(C.mica_batch_forward, self.value, ids, seen, shape[0], shape[1], logits.ctypes.data)
+        _call(self.cancel, C.mica_batch_forward, self.value, ids, seen, shape[0], shape[1], logits.ctypes.data)
         return logits
 
     def cancel(self) -> None:
@@ -214,19 +230,24 @@ class Session(_lib.Handle):
     def truncate(self, n: int) -> None:
         _lib.call(C.mica_session_truncate, self.value, n)
 
+    def cancel(self) -> None:
+        pointer = self.pointer
+        if pointer is not None:
+            C.mica_session_cancel(pointer)
+
     def append(self, ids: list[int]) -> None:
-        _lib.call(C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), False, None)
+        _call(self.cancel, C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), False, None)
 
     def forward(self, ids: list[int], out: Any) -> None:
         """Runs the model over ids after what is there; out: numpy float32 [len(ids), vocab], written in place."""
-        _lib.call(C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), True, out.ctypes.data)
+        _call(self.cancel, C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), True, out.ctypes.data)
 
 
     def forward_embeddings(self, embeddings: Any, out: Any, hidden: Any) -> None:
         """The same from embeddings [n, hidden]; hidden: [layers + 1, n, hidden] or None, written in place."""
         inside = None if hidden is None else hidden.ctypes.data
-        _lib.call(
-            C.mica_session_forward_embeddings, self.value, embeddings.ctypes.data, len(embeddings), out.ctypes.data, inside
+        _call(
+            self.cancel, C.mica_session_forward_embeddings, self.value, embeddings.ctypes.data, len(embeddings), out.ctypes.data, inside
         )
 
 

@@ -284,6 +284,7 @@ def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, 
         stop=_stopping(call.criteria) if call.criteria else None,
         allow=call.allow,
         tokens=streamer.put if streamer is not None else None,
+        plain_tokens=_plain_put(streamer) if len(call.rows) == 1 else None,
         beams=call.beams > 1,
     )
     core = CoreConfig({k: v for k, v in s.items() if k not in _OF_PYTHON and k not in NOT_SETTINGS})
@@ -302,6 +303,13 @@ def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, 
     if streamer is not None:
         streamer.end()
     return _shaped(call, result, want_dict)
+
+
+def _plain_put(streamer: Any) -> Any:
+    """put_ids of a streamer of ours whose put is its own: an array for each token would be made to be taken apart."""
+    streamers = sys.modules.get("mica.streamers")
+    ours = streamers is not None and isinstance(streamer, streamers.TextStreamer) and type(streamer).put is streamers.TextStreamer.put
+    return streamer.put_ids if ours else None
 
 
 def _processing(processors: list[Any]) -> Callable[[Any, Any], Any]:

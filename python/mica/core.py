@@ -37,6 +37,7 @@ _BINARY = (
     "greater", "greater_equal", "logical_and", "logical_or",
 )  # fmt: skip
 _REDUCE = ("sum", "mean", "max", "min", "prod", "all", "any", "logsumexp", "argmax", "argmin")
+_INDICES = ("argmax", "argmin", "argsort")  # uint32, as in mlx.core
 _ALONG = ("softmax", "cumsum", "argsort", "sort")
 _RELEASE = ctypes.CFUNCTYPE(None, c_void_p)
 _SHAPE = POINTER(c_int64)
@@ -203,6 +204,11 @@ def _import(value: Any) -> tuple[Any, Dtype]:
             return np.ascontiguousarray(value.view(_tensors.torch().int16).numpy()), bfloat16
         value = value.numpy()
     elif not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
+        from . import _dlpack
+
+        bits = _dlpack.take(value, np)  # numpy has no bfloat16
+        if bits is not None:
+            return np.ascontiguousarray(bits), bfloat16
         value = np.from_dlpack(value)
     elif not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)
@@ -316,7 +322,9 @@ class array:  # noqa: N801  (named as in mlx.core)
 
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self.dtype is bfloat16:
-            raise BufferError("bfloat16 does not go through DLPack here: use x.astype(mica.core.float32)")
+            from . import _dlpack
+
+            return _dlpack.export(self._view())
         return self._view().__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -387,6 +395,15 @@ class array:  # noqa: N801  (named as in mlx.core)
         def __ge__(self, other: Any) -> "array": ...
         def __getattr__(self, name: str) -> Any: ...  # sum, exp, softmax ...
 
+    def __pos__(self) -> "array":
+        return self
+
+    def __copy__(self) -> "array":
+        return array(self)
+
+    def __deepcopy__(self, memo: Any) -> "array":
+        return array(self)
+
     def __matmul__(self, other: Any) -> "array":
         return matmul(self, other)
 
@@ -403,6 +420,25 @@ class array:  # noqa: N801  (named as in mlx.core)
 
     def __getitem__(self, key: Any) -> "array":
         return _index(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        from . import _assign
+
+        self._become(_assign.assigned(self, key, value))
+
+    @property
+    def at(self) -> Any:
+        """x.at[index].add(values), and subtract, multiply, divide, maximum, minimum: a new array."""
+        from . import _assign
+
+        return _assign.Updates(self)
+
+    def _become(self, other: "array") -> "array":
+        """Another value under the same name. Memory that is shared with others is not written to."""
+        old, self._pointer = self._pointer, C.mica_array_retain(other._pointer)
+        self._graph = other._graph
+        C.mica_array_drop(old)
+        return self
 
     # ---- methods that are functions below ----
 
@@ -422,6 +458,19 @@ class array:  # noqa: N801  (named as in mlx.core)
 
     def flatten(self) -> "array":
         return reshape(self, (-1,))
+
+    @property
+    def mT(self) -> "array":  # noqa: N802
+        return swapaxes(self, -1, -2)
+
+    def moveaxis(self, source: int, destination: int) -> "array":
+        return moveaxis(self, source, destination)
+
+    def split(self, indices_or_sections: Any, axis: int = 0) -> list["array"]:
+        return split(self, indices_or_sections, axis)
+
+    def std(self, axis: Any = None, keepdims: bool = False) -> "array":
+        return std(self, axis, keepdims)
 
     def squeeze(self, axis: Any = None) -> "array":
         return squeeze(self, axis)
@@ -474,17 +523,20 @@ def _reduce(name: str, x: Any, axis: Any = None, keepdims: bool = False) -> arra
         rank = x.ndim
         flat = reshape(x, (-1,))
         made = _build(function, [flat], flat._pointer, 0, False)
-        return reshape(made, (1,) * rank) if keepdims else made
-    for a in _axes(x, axis):
-        x = _build(function, [x], x._pointer, a, keepdims)
-    return x
+        made = reshape(made, (1,) * rank) if keepdims else made
+    else:
+        made = x
+        for a in _axes(x, axis):
+            made = _build(function, [made], made._pointer, a, keepdims)
+    return made.astype(uint32) if name in _INDICES else made
 
 
 def _along(name: str, x: Any, axis: Any = -1) -> array:
     x = _as_array(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    return _build(getattr(C, f"mica_{name}"), [x], x._pointer, axis)
+    made = _build(getattr(C, f"mica_{name}"), [x], x._pointer, axis)
+    return made.astype(uint32) if name in _INDICES else made
 
 
 def _define(names: Sequence[str], make: Callable[[str], Callable[..., array]], methods: bool) -> None:
@@ -511,9 +563,43 @@ for _operator, _name in {
 }.items():  # fmt: skip
     setattr(array, f"__{_operator}__", lambda self, other, name=_name: _binary(name, self, other))
 
-if TYPE_CHECKING:
+def _in_place(operator: str) -> Callable[[array, Any], array]:
+    return lambda self, other: self._become(getattr(self, operator)(other).astype(self.dtype))
 
-    def __getattr__(name: str) -> Callable[..., array]: ...  # add, exp, sum, softmax ...
+
+for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or"):
+    setattr(array, f"__i{_operator}__", _in_place(f"__{_operator}__"))
+
+# Made of others: looked up when they are used.
+_DERIVED = (
+    "allclose", "argpartition", "array_equal", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "cosh", "count_nonzero",
+    "degrees", "diag", "diagonal", "flip", "full_like", "identity", "inner", "isclose", "isfinite", "isinf", "isnan", "isneginf",
+    "isposinf", "log10", "log2", "logaddexp", "logical_xor", "median", "meshgrid", "nan_to_num", "outer", "pad", "partition",
+    "positive", "put_along_axis", "radians", "repeat", "roll", "sinh", "stop_gradient", "tan", "tensordot", "tile", "topk", "trace",
+    "tril", "triu", "unflatten", "vecdot",
+)  # fmt: skip
+_ALIASES = {"concat": "concatenate", "pow": "power", "permute_dims": "transpose", "cumulative_sum": "cumsum", "asarray": "array"}
+
+
+def __getattr__(name: str) -> Callable[..., array]:
+    if name in _DERIVED:
+        from . import _derived
+
+        value: Any = getattr(_derived, name)
+    elif name in _ALIASES:
+        value = globals()[_ALIASES[name]]
+    else:
+        raise AttributeError(f"mica.core has no {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_DERIVED, *_ALIASES})
+
+
+for _name in ("diag", "diagonal", "log2", "log10"):
+    setattr(array, _name, lambda self, *args, name=_name, **kwargs: __getattr__(name)(self, *args, **kwargs))
 
 
 # ---- evaluation --------------------------------------------------------------------------------------------------------
@@ -685,8 +771,12 @@ def _index(a: array, key: Any) -> array:
         keys.append(Ellipsis)
     at = next(i for i, k in enumerate(keys) if k is Ellipsis)
     keys[at : at + 1] = [slice(None)] * (a.ndim - used)
+    lists = [k for k in keys if isinstance(k, (array, list, tuple)) or hasattr(k, "__array__")]
+    if len(lists) > 1 or (lists and _py.any(isinstance(k, int) for k in keys)):
+        from . import _assign
+
+        return _assign.read(a, tuple(_as_array(k) if isinstance(k, list) else k for k in keys))
     axis = 0
-    lists = 0
     for k in keys:
         if k is None:
             a, axis = expand_dims(a, axis), axis + 1
@@ -699,11 +789,10 @@ def _index(a: array, key: Any) -> array:
             a = _slice(a, axis, k % n, k % n + 1, 1)
             a = reshape(a, (*a.shape[:axis], *a.shape[axis + 1 :]))
         else:
-            lists += 1
-            if lists > 1:
-                raise NotImplementedError("only one index of an array of indices can be an array itself")
             indices = _as_array(k)
-            if indices.dtype in (*_FLOATS, bool_):
+            if indices.dtype is bool_:
+                raise ValueError("boolean indices do not read elements, for their number is not known before: use where, or assign with them")
+            if indices.dtype in _FLOATS:
                 raise TypeError(f"an array of {indices.dtype.name} is no index")
             a, axis = take(a, indices, axis), axis + indices.ndim
     return a

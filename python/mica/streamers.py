@@ -33,6 +33,16 @@ def _is_cjk(char: str) -> bool:
     )
 
 
+def _decoder_of(tokenizer: Any, decode_kwargs: dict[str, Any]) -> Any:
+    """What turns one id after the other into text, False where only whole sequences can be decoded as asked."""
+    cleans = decode_kwargs.get("clean_up_tokenization_spaces", getattr(tokenizer, "clean_up_tokenization_spaces", True))
+    if not hasattr(tokenizer, "_stream") or set(decode_kwargs) - {"skip_special_tokens", "clean_up_tokenization_spaces"}:
+        return False
+    if cleans and not tokenizer.is_bpe:
+        return False
+    return tokenizer._stream(bool(decode_kwargs.get("skip_special_tokens", False)))
+
+
 class TextStreamer(BaseStreamer):
     """Prints the text as whole words become known."""
 
@@ -43,6 +53,8 @@ class TextStreamer(BaseStreamer):
         self.token_cache: list[int] = []
         self.print_len = 0
         self.next_tokens_are_prompt = True
+        self._text = ""  # of token_cache
+        self._decoder: Any = None
 
     def put(self, value: Any) -> None:
         ids = _tensors.to_list(value)
@@ -54,16 +66,19 @@ class TextStreamer(BaseStreamer):
             ids = [ids]
         if isinstance(ids, list) and len(ids) > 1 and not self.next_tokens_are_prompt:
             raise ValueError("TextStreamer takes one sequence, not a batch")
-        if self.skip_prompt and self.next_tokens_are_prompt:
-            self.next_tokens_are_prompt = False
-            return
+        self.put_ids(ids)
+
+    def put_ids(self, ids: list[int]) -> None:
+        """put, for a plain list."""
+        skipped = self.skip_prompt and self.next_tokens_are_prompt
         self.next_tokens_are_prompt = False
-        self.token_cache.extend(ids)
-        text = self.tokenizer.decode(self.token_cache, **self.decode_kwargs)
+        if skipped:
+            return
+        self.token_cache += ids
+        text = self._decoded(ids)
         if text.endswith("\n"):
             ready = text[self.print_len :]
-            self.token_cache = []
-            self.print_len = 0
+            self._restart()
         elif text and _is_cjk(text[-1]):
             ready = text[self.print_len :]
             self.print_len += len(ready)
@@ -72,12 +87,30 @@ class TextStreamer(BaseStreamer):
             self.print_len += len(ready)
         self.on_finalized_text(ready)
 
+    def _decoded(self, ids: list[int]) -> str:
+        """The text of all tokens in the cache, of which `ids` are new."""
+        if self._decoder is None:
+            self._decoder = _decoder_of(self.tokenizer, self.decode_kwargs)
+        if self._decoder is False:
+            self._text = self.tokenizer.decode(self.token_cache, **self.decode_kwargs)
+        else:
+            for i in ids:
+                self._text += self._decoder.push(i)
+        return self._text
+
+    def _restart(self) -> None:
+        self.token_cache = []
+        self.print_len = 0
+        self._text = ""
+        if self._decoder:
+            self._decoder.flush()
+
     def end(self) -> None:
         rest = ""
         if self.token_cache:
-            rest = self.tokenizer.decode(self.token_cache, **self.decode_kwargs)[self.print_len :]
-        self.token_cache = []
-        self.print_len = 0
+            text = self._text + self._decoder.flush() if self._decoder else self.tokenizer.decode(self.token_cache, **self.decode_kwargs)
+            rest = text[self.print_len :]
+        self._restart()
         self.next_tokens_are_prompt = True
         self.on_finalized_text(rest, stream_end=True)
 

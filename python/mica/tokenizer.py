@@ -186,6 +186,11 @@ class Tokenizer:
         """Tokens of the model's vocabulary, without added ones."""
         return C.mica_tokenizer_vocab_size(self._handle.value)
 
+    @property
+    def is_bpe(self) -> bool:
+        """Tokens join without spaces that would have to be cleaned up."""
+        return C.mica_tokenizer_model_type(self._handle.value) == b"BPE"
+
     def __len__(self) -> int:
         return len(self._all())
 
@@ -629,7 +634,7 @@ class Tokenizer:
             return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **kwargs) for row in ids]
         text = self._decode(ids, skip_special_tokens)
         clean = self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        if clean and C.mica_tokenizer_model_type(self._handle.value) != b"BPE":
+        if clean and not self.is_bpe:
             text = self.clean_up_tokenization(text)
         return text
 
@@ -637,6 +642,9 @@ class Tokenizer:
         out = _lib.Text()
         call(C.mica_tokenizer_decode, self._handle.value, _lib.ids_array(ids), len(ids), skip_special_tokens, byref(out))
         return _lib.take_text(out)
+
+    def _stream(self, skip_special_tokens: bool) -> "_DecodeStream":
+        return _DecodeStream(self._handle, skip_special_tokens)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **kwargs: Any) -> list[str]:
         """The text of each sequence."""
@@ -760,6 +768,28 @@ class Tokenizer:
             f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
             f"model_max_length={limit}, padding_side={self.padding_side!r}, special_tokens={self.special_tokens_map})"
         )
+
+
+class _DecodeStream(_lib.Handle):
+    """Text of ids that come one by one, never half a character."""
+
+    __slots__ = ("_tokenizer", "_text", "_n", "_out")
+
+    def __init__(self, tokenizer: _lib.Handle, skip_special_tokens: bool):
+        made = c_void_p()
+        call(C.mica_decode_stream_create, byref(made), tokenizer.value, skip_special_tokens)
+        super().__init__(made, C.mica_decode_stream_free)
+        self._tokenizer = tokenizer  # lives at least as long
+        self._text, self._n = c_void_p(), c_size_t()
+        self._out = byref(self._text), byref(self._n)
+
+    def push(self, i: int) -> str:
+        call(C.mica_decode_stream_push, self.pointer, i, *self._out)
+        return string_at(self._text, self._n.value).decode("utf-8", "replace") if self._n.value else ""
+
+    def flush(self) -> str:
+        call(C.mica_decode_stream_flush, self.pointer, *self._out)
+        return string_at(self._text, self._n.value).decode("utf-8", "replace") if self._n.value else ""
 
 
 def _framed(

@@ -149,3 +149,86 @@ def test_torch_if_it_is_there() -> None:
 
 def test_the_public_name() -> None:
     assert mica.array is mx.array
+
+
+def test_assignment() -> None:
+    a = mx.arange(12).reshape(3, 4)
+    numbers = np.arange(12).reshape(3, 4)
+    same = a
+    for key, value in (
+        ((0,), 5), ((1, 2), 7), ((slice(None), slice(1, 3)), [[1], [2], [3]]), ((..., -1), 4), ((slice(None, None, 2), slice(None, None, -1)), 6),
+    ):  # fmt: skip
+        a[key] = mx.array(value) if isinstance(value, list) else value
+        numbers[key] = value
+        assert a.tolist() == numbers.tolist()
+    assert same is a
+    a[mx.array([0, 2]), mx.array([1, 3])] = mx.array([-1, -2])
+    assert (a[0, 1].item(), a[2, 3].item()) == (-1, -2)
+    a[a < 0] = 0
+    assert a.min().item() == 0
+    a += 1
+    a[0] *= 2
+    assert same.tolist() == a.tolist() and a[0, 1].item() == 2
+    with pytest.raises(ValueError):
+        a[1] = mx.array([1, 2])
+    with pytest.raises(IndexError):
+        a[3] = 1
+
+
+def test_assignment_leaves_shared_memory_alone() -> None:
+    numbers = np.ones(4, "float32")
+    a = mx.array(numbers)
+    view = np.asarray(a)
+    a[1] = 5
+    assert numbers.tolist() == view.tolist() == [1, 1, 1, 1] and a.tolist() == [1, 5, 1, 1]
+
+
+def test_updates() -> None:
+    a = mx.zeros((2, 3))
+    made = a.at[mx.array([0, 0, 1])].add(mx.array([[1.0], [10.0], [100.0]]))
+    assert made.tolist() == [[11, 11, 11], [100, 100, 100]] and a.sum().item() == 0
+    assert made.at[:, 1].multiply(2).tolist() == [[11, 22, 11], [100, 200, 100]]
+    assert made.at[0].maximum(50).at[1].minimum(60).tolist() == [[50] * 3, [60] * 3]
+
+
+def test_indices() -> None:
+    a = mx.arange(24).reshape(2, 3, 4)
+    n = np.arange(24).reshape(2, 3, 4)
+    i, j = [1, 0], [2, 1]
+    assert a[mx.array(i), mx.array(j)].tolist() == n[i, j].tolist()
+    assert a[mx.array(i), :, mx.array(j)].tolist() == n[i, :, j].tolist()
+    assert a[1, mx.array(j)].tolist() == n[1, j].tolist()
+    with pytest.raises(ValueError, match="boolean"):
+        a[a > 3]
+
+
+def test_operations_made_of_others() -> None:
+    x = mx.array([[1.0, -2.0], [3.0, 0.5]])
+    assert mx.tril(x).tolist() == [[1, 0], [3, 0.5]] and mx.diag(x).tolist() == [1, 0.5]
+    assert mx.tile(mx.array([1, 2]), (2, 2)).tolist() == [[1, 2, 1, 2]] * 2
+    assert mx.roll(mx.arange(4), 1).tolist() == [3, 0, 1, 2] and mx.repeat(mx.arange(2), 2).tolist() == [0, 0, 1, 1]
+    assert mx.pad(mx.arange(2), 1).tolist() == [0, 0, 1, 0] and mx.topk(mx.array([4, 1, 3]), 2).tolist() == [3, 4]
+    assert mx.allclose(x, x + 1e-7).item() and not mx.array_equal(x, x + 1).item()
+    assert mx.tensordot(x, x, 1).tolist() == (x @ x).tolist() and mx.median(x).item() == 0.75
+    with pytest.raises(AttributeError):
+        mx.no_such_operation
+
+
+def test_bfloat16_through_dlpack() -> None:
+    a = mx.array([[1.5, -2.0, 3.0]]).astype(mx.bfloat16)
+
+    class Other:
+        def __dlpack__(self, **kwargs: Any) -> Any:
+            return a.__dlpack__()
+
+        def __dlpack_device__(self) -> Any:
+            return a.__dlpack_device__()
+
+    b = mx.from_dlpack(Other())
+    assert b.dtype is mx.bfloat16 and b.tolist() == a.tolist()
+    from mica import _dlpack
+
+    held = len(_dlpack._held)
+    del b
+    gc.collect()
+    assert len(_dlpack._held) == held - 1

@@ -43,6 +43,7 @@ model = MicaForCausalLM(_lib.Handle(pointer, _lib.C.mica_model_free), Pretrained
         "model.generate([[1, 2, 3]], max_new_tokens=90000)",  # many tokens
         "model.generate([[i % 1000 for i in range(90000)]], max_new_tokens=1)",  # a long prompt
         "model([[i % 1000 for i in range(20000)]])",
+        "model([[i % 1000 for i in range(20000)]], use_cache=True)",
     ],
 )
 def test_ctrl_c_stops_it(work: str) -> None:
@@ -119,7 +120,7 @@ def test_an_exception_in_a_callback_comes_out(model: Any, tokenizer: Any) -> Non
 def test_what_is_dropped_is_freed(llama: str) -> None:
     own = AutoModelForCausalLM.from_pretrained(llama)
     own.generate([[1, 2, 3]], max_new_tokens=3)
-    handles = [weakref.ref(own._handle), weakref.ref(own._pool[0])]
+    handles: list[Any] = [weakref.ref(own._handle), weakref.ref(own._pool[0])]
     tokenizer = AutoTokenizer.from_pretrained(llama)
     handles.append(weakref.ref(tokenizer._handle))
     del own, tokenizer

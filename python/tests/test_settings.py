@@ -89,17 +89,19 @@ def test_quantize_while_loading(llama: str, recipe: Any) -> None:
 def test_arguments_of_from_pretrained(llama: str) -> None:
     from mica import AutoModelForCausalLM
 
-    model, info = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         llama, torch_dtype="bfloat16", low_cpu_mem_usage=True, attn_implementation="sdpa", output_loading_info=True
     )
+    model, info = loaded
     assert info["missing_keys"] == set() and model.config.torch_dtype == "bfloat16" and str(model.dtype) == "bfloat16"
-    for wrong, error in (
+    cases: list[tuple[dict[str, Any], type[Exception]]] = [
         ({"dtype": "int3"}, ValueError),
         ({"device_map": "cuda"}, ValueError),
         ({"no_such_thing": 1}, TypeError),
         ({"precision": "vague"}, ValueError),
         ({"state_dict": {}}, NotImplementedError),
-    ):
+    ]
+    for wrong, error in cases:
         with pytest.raises(error):
             AutoModelForCausalLM.from_pretrained(llama, **wrong)
     assert model.eval() is model and model.to("cpu") is model and model.can_generate()
