@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import pytest
-from conftest import python_with, run_python
+from conftest import OWN_MODEL, python_with, run_python
 
 SCRIPTS = Path(__file__).parent / "scripts"
 NAMES = sorted(p.stem for p in SCRIPTS.glob("*.py") if p.stem != "run_all")
-_ran: dict[tuple[str, ...], dict[str, str]] = {}
+_ran: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
 
 
-def run_all(python: str, *arguments: str) -> dict[str, str]:
-    """All scripts in one process of an interpreter; once for all tests."""
-    key = (python, *arguments)
+def run_all(python: str, device: str, *arguments: str, model: Path = OWN_MODEL, models: Sequence[Path] = (OWN_MODEL,)) -> dict[str, str]:
+    """What all scripts print with a model. They run with all `models` in one process of an interpreter, once for all tests."""
+    key = (python, device, *arguments, *map(str, models))
     if key not in _ran:
-        done = run_python(python, str(SCRIPTS / "run_all.py"), *arguments, timeout=500)
+        folders = ":".join(str(folder) for folder in models)
+        done = run_python(python, str(SCRIPTS / "run_all.py"), device, folders, *arguments, timeout=1000)
         assert done.returncode == 0, done.stderr[-3000:]
         _ran[key] = json.loads(done.stdout.splitlines()[-1])
-    return _ran[key]
+    return _ran[key][str(model)]
 
 
 def assert_same(found: str, wanted: str) -> None:

@@ -58,12 +58,13 @@ print(len(model.generate([[1, 2, 3]], max_new_tokens=2)[0]), flush=True)
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment(), text=True)
     assert child.stdout is not None and child.stdout.readline() == "ready\n"
     time.sleep(1.0)
-    sent = time.monotonic()
     child.send_signal(signal.SIGINT)
     assert child.stdout.readline() == "interrupted\n"
-    assert time.monotonic() - sent < 10
     assert child.stdout.readline() == "5\n"
-    assert child.wait(60) == 0
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = status
+    assert status == 0
+    assert used.ru_utime < 30  # of its two threads; the whole work takes minutes. Not by the clock: a busy machine may stop tests
 
 
 def test_several_threads_generate_at_once(model: Any, tokenizer: Any) -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import OWN_MODEL, run_python
+from conftest import run_python
 from script_runs import NAMES, assert_same, expected, run_all
 
 
@@ -20,7 +20,7 @@ def test_every_script_has_an_expectation() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_with_nothing_but_mica(name: str) -> None:
-    assert_same(run_all(sys.executable, "mlx", str(OWN_MODEL), "np", "transformers,torch")[name], expected()[name])
+    assert_same(run_all(sys.executable, "mlx", "np", "transformers,torch")[name], expected()[name])
 
 
 def test_python_m_mica(tmp_path: Path) -> None:

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Callable
 
 import pytest
-from conftest import OWN_MODEL, SHARED, run_python
+from conftest import OWN_MODEL, model_folders, run_python
 from script_runs import NAMES, assert_same, expected, run_all, torch_python, transformers_python
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_with_transformers_and_torch(name: str) -> None:
-    assert_same(run_all(torch_python(), "mlx", str(OWN_MODEL), "pt")[name], expected()[name])
+MODELS = model_folders()
+ENVIRONMENTS: dict[str, tuple[Callable[[], str], tuple[str, ...]]] = {
+    "transformers and torch": (torch_python, ("mlx", "pt")),
+    "transformers without torch": (transformers_python, ("mlx", "np", "torch")),
+    "nothing but mica": (lambda: sys.executable, ("mlx", "np", "transformers,torch")),
+}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_with_transformers_without_torch(name: str) -> None:
-    assert_same(run_all(transformers_python(), "mlx", str(OWN_MODEL), "np", "torch")[name], expected()[name])
+def real(model: Path) -> dict[str, str]:
+    """What Transformers itself prints."""
+    return run_all(torch_python(), "cpu", "pt", model=model, models=MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda p: p.name)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_scripts(environment: str, model: Path) -> None:
+    python, arguments = ENVIRONMENTS[environment]
+    found = run_all(python(), *arguments, model=model, models=MODELS)
+    wanted = real(model)
+    for name in NAMES:
+        if "Traceback" not in wanted[name]:  # Transformers itself fails: a draft model with a sliding window
+            assert_same(found[name], wanted[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_expectations_are_transformers_own(name: str) -> None:
-    assert_same(run_all(torch_python(), "cpu", str(OWN_MODEL), "pt")[name], expected()[name])
-
-
-@pytest.mark.parametrize("model", ["gemma-chat", "qwen3-chat"])
-def test_other_models(model: str) -> None:
-    folder = SHARED / "reference" / "chat-models" / model
-    if not folder.exists():
-        pytest.skip(f"{folder} is not on this machine")
-    wanted = run_all(torch_python(), "cpu", str(folder), "pt")
-    found = run_all(sys.executable, "mlx", str(folder), "np", "transformers,torch")
-    for name in NAMES:
-        if "Traceback" not in wanted[name]:  # Transformers itself fails: a draft model with a sliding window
-            assert_same(found[name], wanted[name])
+    assert_same(real(OWN_MODEL)[name], expected()[name])
 
 
 def test_other_device_maps_are_transformers_own() -> None:

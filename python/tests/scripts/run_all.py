@@ -1,6 +1,6 @@
-"""Runs every script of this folder in one process and prints what each one printed, as one JSON object.
+"""Runs every script of this folder in one process, and prints what each one printed with each model, as one JSON object.
 
-    run_all.py mlx|cpu FOLDER-OF-MODEL pt|np [WITHOUT,...]
+    run_all.py mlx|cpu FOLDER-OF-MODEL[:FOLDER...] pt|np [WITHOUT,...]
 
 "cpu" is Transformers itself: the scripts' device_map is replaced. WITHOUT names packages that are to be as if they were not installed.
 """
@@ -12,7 +12,7 @@ import sys
 import traceback
 from pathlib import Path
 
-device, model, tensors, *without = sys.argv[1:]
+device, models, tensors, *without = sys.argv[1:]
 for package in without[0].split(",") if without else ():
     sys.modules[package] = None  # type: ignore[assignment]
 if device == "mlx":
@@ -25,10 +25,9 @@ else:
 
     AutoModelForCausalLM.from_pretrained = partial(AutoModelForCausalLM.from_pretrained, attn_implementation="eager")  # type: ignore[method-assign]
 
-results = {}
-for script in sorted(Path(__file__).parent.glob("*.py")):
-    if script.name == "run_all.py":
-        continue
+
+
+def said_by(script: Path, model: str) -> str:
     source = script.read_text().replace('device_map="mlx"', f'device_map="{device}"')
     said = io.StringIO()
     sys.argv = [str(script), model, tensors]
@@ -37,5 +36,8 @@ for script in sorted(Path(__file__).parent.glob("*.py")):
             exec(compile(source, str(script), "exec"), {"__name__": "__main__", "__file__": str(script)})
     except BaseException:
         said.write(traceback.format_exc())
-    results[script.stem] = said.getvalue()
-print(json.dumps(results))
+    return said.getvalue()
+
+
+scripts = [p for p in sorted(Path(__file__).parent.glob("*.py")) if p.name != "run_all.py"]
+print(json.dumps({model: {script.stem: said_by(script, model) for script in scripts} for model in models.split(":")}))
