@@ -560,18 +560,19 @@ def notices() -> Notices:
 class Handle:
     """Owns one C object: frees it when the last Python reference is gone.
 
-    A forked child does not free what its parent made, and may not use it: threads of the library live in the parent only."""
+    A forked child does not free what its parent made, and may not use it: threads of the library live in the parent only. Of what has to do
+    with no threads (`plain`: tokenizers, templates, settings) a child has a copy like of everything else."""
 
     __slots__ = ("pointer", "_free", "_pid", "__weakref__")
 
-    def __init__(self, pointer: c_void_p, free: Callable[[Any], None]):
+    def __init__(self, pointer: c_void_p, free: Callable[[Any], None], plain: bool = False):
         self.pointer: Optional[c_void_p] = pointer
         self._free = free
-        self._pid = os.getpid()
+        self._pid: Optional[int] = None if plain else os.getpid()
 
     @property
     def value(self) -> c_void_p:
-        if self._pid != os.getpid():
+        if self._pid is not None and self._pid != os.getpid():
             raise RuntimeError(
                 "this model was loaded before the process was forked, and its threads did not come along; load it in the "
                 'child, or start children with multiprocessing.set_start_method("spawn")'
@@ -582,7 +583,7 @@ class Handle:
 
     def close(self) -> None:
         pointer, self.pointer = self.pointer, None
-        if pointer is not None and self._pid == os.getpid():
+        if pointer is not None and self._pid in (None, os.getpid()):
             self._free(pointer)
 
     def __del__(self) -> None:

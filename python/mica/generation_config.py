@@ -218,7 +218,7 @@ class CoreConfig(_lib.Handle):
     def __init__(self, fields: dict[str, Any]):
         pointer = _lib.c_void_p()
         _lib.call(C.mica_generation_config_create, _lib.byref(pointer), None)
-        super().__init__(pointer, C.mica_generation_config_free)
+        super().__init__(pointer, C.mica_generation_config_free, plain=True)
         # Names that the library does not know are attributes of the program's own.
         known = {k: _plain(k, v) for k, v in fields.items() if k in SETTINGS and v is not None}
         for name in ("compile_config", "cache_config", "continuous_batching_config"):

@@ -104,7 +104,7 @@ class Tokenizer:
             call(C.mica_tokenizer_create, byref(made), text, len(text), config, len(config))
         else:
             call(C.mica_tokenizer_load, byref(made), os.fsencode(path))
-        self._handle = _lib.Handle(made, C.mica_tokenizer_free)
+        self._handle = _lib.Handle(made, C.mica_tokenizer_free, plain=True)
         self._vocab: Optional[dict[str, int]] = None
 
     def _read_roles(self) -> None:
@@ -687,7 +687,7 @@ class Tokenizer:
             made = c_void_p()
             text = _lib.utf8(source)
             call(C.mica_chat_template_create, byref(made), text, len(text), None)
-            handle = self._templates[source] = _lib.Handle(made, C.mica_chat_template_free)
+            handle = self._templates[source] = _lib.Handle(made, C.mica_chat_template_free, plain=True)
         return handle
 
     def _render(self, template: _lib.Handle, variables: dict[str, Any]) -> tuple[str, list[tuple[int, int]]]:
@@ -778,7 +778,7 @@ class _DecodeStream(_lib.Handle):
     def __init__(self, tokenizer: _lib.Handle, skip_special_tokens: bool):
         made = c_void_p()
         call(C.mica_decode_stream_create, byref(made), tokenizer.value, skip_special_tokens)
-        super().__init__(made, C.mica_decode_stream_free)
+        super().__init__(made, C.mica_decode_stream_free, plain=True)
         self._tokenizer = tokenizer  # lives at least as long
         self._text, self._n = c_void_p(), c_size_t()
         self._out = byref(self._text), byref(self._n)

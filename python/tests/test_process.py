@@ -147,7 +147,7 @@ def test_memory_does_not_grow(llama: str) -> None:
     assert resident() - before < 8 << 20
 
 
-def test_a_forked_child_is_told_and_can_load_its_own(model: Any, llama: str) -> None:
+def test_a_forked_child_is_told_and_can_load_its_own(model: Any, tokenizer: Any, llama: str) -> None:
     if not hasattr(os, "fork"):
         pytest.skip("no fork")
     reader, writer = os.pipe()
@@ -158,10 +158,10 @@ def test_a_forked_child_is_told_and_can_load_its_own(model: Any, llama: str) -> 
             said = "it ran"
         except RuntimeError as e:
             own = AutoModelForCausalLM.from_pretrained(llama, dtype="float32")
-            said = f"{e} {own.generate([[1, 2, 3]], max_new_tokens=2).tolist()}"
+            said = f"{e} {tokenizer.decode(tokenizer('The river')['input_ids'], skip_special_tokens=True)} {own.generate([[1, 2, 3]], max_new_tokens=2).tolist()}"
         os.write(writer, said.encode())
         os._exit(0)
     os.waitpid(child, 0)
     said = os.read(reader, 1000).decode()
-    assert "forked" in said
+    assert "forked" in said and "The river" in said  # a tokenizer has no threads that could be missing
     assert said.endswith(str(model.generate([[1, 2, 3]], max_new_tokens=2).tolist()))
