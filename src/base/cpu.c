@@ -132,13 +132,33 @@ static char *unified_group(char *groups)
     return NULL;
 }
 
-/* Version 1 has the controller's files mounted where the group is. */
-static int quota_v1(const char *root)
+/* The group's path in the line "N:cpu:PATH" or "N:cpu,cpuacct:PATH" of /proc/self/cgroup, copied to `out`; "" without one. */
+static void group_v1(const char *groups, char *out, size_t size)
 {
-    char path[512], quota[32], period[32], text[80];
-    snprintf(path, sizeof path, "%s/cpu/cpu.cfs_quota_us", root);
+    *out = 0;
+    for (const char *line = groups; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        const char *names = strchr(line, ':');
+        if (!names) return;
+        const char *path = strchr(names + 1, ':');
+        if (!path) return;
+        const size_t n = strcspn(path + 1, "\n");
+        if (strncmp(names, ":cpu:", 5) != 0 && strncmp(names, ":cpu,", 5) != 0) continue;
+        if (path[1] == '/' && n > 1 && n < size) {
+            memcpy(out, path + 1, n);
+            out[n] = 0;
+        }
+        return;
+    }
+}
+
+/* Version 1: the group's folder below the controller's, or, in a container, the controller's itself, which is mounted where the group is. */
+static int quota_v1(const char *root, const char *group)
+{
+    char path[5120], quota[32], period[32], text[80];
+    snprintf(path, sizeof path, "%s/cpu%s/cpu.cfs_quota_us", root, group);
     if (!read_small(path, quota, sizeof quota)) return 0;
-    snprintf(path, sizeof path, "%s/cpu/cpu.cfs_period_us", root);
+    snprintf(path, sizeof path, "%s/cpu%s/cpu.cfs_period_us", root, group);
     if (!read_small(path, period, sizeof period)) return 0;
     snprintf(text, sizeof text, "%ld %ld", strtol(quota, NULL, 10), strtol(period, NULL, 10));
     return quota_of(text);
@@ -148,7 +168,12 @@ int mica__cgroup_quota(const char *membership, const char *root)
 {
     char groups[4096], path[4608], text[64];
     int tightest = 0;
-    char *group = read_small(membership, groups, sizeof groups) ? unified_group(groups) : NULL;
+    char old[4096] = "";
+    char *group = NULL;
+    if (read_small(membership, groups, sizeof groups)) {
+        group_v1(groups, old, sizeof old);
+        group = unified_group(groups);
+    }
     while (group) { /* the group, its parent, ..., the root as "" */
         size_t n = strlen(group);
         if (n && group[n - 1] == '/') group[n - 1] = 0;
@@ -159,7 +184,9 @@ int mica__cgroup_quota(const char *membership, const char *root)
         if (!slash) break;
         *slash = 0;
     }
-    return tightest ? tightest : quota_v1(root);
+    if (tightest) return tightest;
+    const int own = *old ? quota_v1(root, old) : 0;
+    return own ? own : quota_v1(root, "");
 }
 
 int mica__cpu_threads(void)

@@ -16,7 +16,7 @@ const mica__cpu *mica__cpu_features(void);
 
 /* Processors' worth of time that control groups grant this process, rounded up; 0: no limit known. `membership` is a file like
  * /proc/self/cgroup, `root` the folder where the groups are mounted. The tightest of the group and its parents (version 2), or
- * the quota at the root of the version 1 controller. */
+ * the quota of the group of the version 1 controller, or of that controller's root. */
 int mica__cgroup_quota(const char *membership, const char *root);
 
 #endif

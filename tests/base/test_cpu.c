@@ -138,7 +138,8 @@ static int make_folder(void **state)
 {
     (void)state;
     if (!mkdtemp(folder)) return -1;
-    return mkdir(in("a"), 0700) || mkdir(in("a/b"), 0700) || mkdir(in("cpu"), 0700) ? -1 : 0;
+    return mkdir(in("a"), 0700) || mkdir(in("a/b"), 0700) || mkdir(in("cpu"), 0700) || mkdir(in("cpu/g"), 0700) ? -1
+                                                                                                                : 0;
 }
 
 static int remove_folder(void **state)
@@ -222,8 +223,16 @@ static void test_quota_version_1(void **state)
     assert_int_equal(quota("4:cpu,cpuacct:/\n"), 0); /* no period */
     put("cpu/cpu.cfs_period_us", "100000\n");
     assert_int_equal(quota("4:cpu,cpuacct:/\n"), 3);
+    put("cpu/g/cpu.cfs_quota_us", "100000\n");
+    put("cpu/g/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(quota("9:name=systemd:/g\n4:cpu,cpuacct:/g\n"), 1); /* the group's own */
+    assert_int_equal(quota("1:cpu:/g\n0::/\n"), 1);
+    assert_int_equal(quota("1:cpuset:/g\n"), 3);
+    assert_int_equal(quota("1:cpu:/not/there\n"), 3); /* a container sees its group as the root */
     put("cpu/cpu.cfs_quota_us", "-1\n");
+    put("cpu/g/cpu.cfs_quota_us", "-1\n");
     assert_int_equal(quota("4:cpu,cpuacct:/\n"), 0);
+    assert_int_equal(quota("4:cpu,cpuacct:/g\n"), 0);
 }
 
 int main(void)
