@@ -1,5 +1,5 @@
-/* backend/cpu/int16_avx2.h: what the two AVX2 kernels for rounded activations share: few rows of x (linear_int16_avx2.c) and many
- * (linear_int16_panel_avx2.c).
+/* backend/cpu/int16_avx2.h: what the kernels for rounded activations share: few rows of x (linear_int16_avx2.c) and many
+ * (linear_int16_panel_avx2.c, linear_int16_panel_avx512.c).
  *
  * Each group of x has one scale d = max |x| / 32767 and integers q; with w = s c + b in a group,
  *
@@ -50,10 +50,13 @@ typedef struct mica__codes {
     mica__factors scales, biases;
 } mica__codes;
 
-/* Rows of x, any number, with columns [begin, end); `out` is that of column 0. Works in mica__int16_panel_bytes() of `memory`. */
-void mica__int16_panel(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row, const uint8_t *x,
-                       int64_t rows, float *out, void *memory, int64_t begin, int64_t end);
-size_t mica__int16_panel_bytes(void);
+/* Rows of x, any number, with columns [begin, end); `out` is that of column 0. They work in so many bytes of `memory`. */
+void mica__int16_panel_avx2(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
+                            const uint8_t *x, int64_t rows, float *out, void *memory, int64_t begin, int64_t end);
+size_t mica__int16_panel_avx2_bytes(void);
+void mica__int16_panel_avx512(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
+                              const uint8_t *x, int64_t rows, float *out, void *memory, int64_t begin, int64_t end);
+size_t mica__int16_panel_avx512_bytes(void); /* needs mica__has_avx512_vnni, as does the one above */
 
 static inline mica__int16_row mica__int16_row_of(const mica__tensor *w)
 {

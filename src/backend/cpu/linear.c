@@ -52,7 +52,6 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     }
     if (!plain && mica__has_avx2() && !floats) {
         if (!instr->exact && instr->int8 && mica__linear_int8_avx2(instr)) return true;
-        if (!instr->exact && mica__has_avx512_vnni() && mica__linear_int16_avx512(instr)) return true;
         if (!instr->exact && (mica__linear_int16_avx2(instr) || mica__linear_int16_odd_avx2(instr))) return true;
         if (mica__linear_dense_avx2(instr) || mica__linear_avx2(instr)) return true;
     }

@@ -397,14 +397,15 @@ static void linear(const mica__instr *instr, const mica__run *run, int id, int n
     const int64_t rows = mica__rows(&instr->in[0], run);
     int64_t begin, end;
     float *out = instr->out.data;
-    mica__share(w.rows, 16, id, n, &begin, &end);
+    mica__share(w.rows, rows > MICA__FEW ? 32 : 16, id, n, &begin, &end);
     if (begin >= end) return;
     if (rows == 1)
         one_row(instr, &w, &l, run->scratch, one[wide][size], out, begin, end);
     else if (rows <= MICA__FEW)
         few_rows(instr, &w, &l, run->scratch, rows, few[wide][size], out, begin, end);
     else
-        mica__int16_panel(instr, &w, &l, run->scratch, rows, out, mica__member_scratch(instr, run, id), begin, end);
+        (mica__has_avx512_vnni() ? mica__int16_panel_avx512 : mica__int16_panel_avx2)(
+            instr, &w, &l, run->scratch, rows, out, mica__member_scratch(instr, run, id), begin, end);
 }
 
 bool mica__linear_int16_avx2(mica__instr *instr)
@@ -416,7 +417,9 @@ bool mica__linear_int16_avx2(mica__instr *instr)
     instr->n_phases = 2;
     instr->first_phase_key = (uint64_t)w->affine.group_size << 1 | (w->affine.bits == 4); /* what round_x looks at */
     instr->scratch_bytes = (size_t)x->shape[0] * (size_t)mica__int16_row_of(w).bytes;
-    if (x->shape[0] > MICA__FEW) instr->member_scratch_bytes = mica__round64(mica__int16_panel_bytes());
+    if (x->shape[0] > MICA__FEW)
+        instr->member_scratch_bytes =
+            mica__round64(mica__has_avx512_vnni() ? mica__int16_panel_avx512_bytes() : mica__int16_panel_avx2_bytes());
     return true;
 }
 

@@ -1,98 +1,10 @@
-/* backend/cpu/linear_int16_panel_avx2.c: affine weights of 4 and 8 bits with many rows of x, which are rounded to 16-bit integers.
- * int16_avx2.h says what is computed.
- *
- * A panel of 16 rows of w is split to 16-bit integers once, pairs of elements of eight rows in a vector, and meets all rows of x in tiles
- * of 4, whose pairs are broadcast. Groups come chain by chain: 0, 8, 16, ..., then 1, 9, 17, ... So a tile has one chain under way,
- * and adds it to its outputs after the chain's last group, which is the order of the sum. */
-#include "int16_avx2.h"
-
-#include "convert.h"
+/* backend/cpu/linear_int16_panel_avx2.c: affine weights of 4 and 8 bits with many rows of x, which are rounded to 16-bit integers: panels
+ * of 16 rows, pairs of elements of eight of them in a vector, with tiles of 4 rows of x. */
+#include "linear.h"
 
 #if MICA__X86
-
-enum { PANEL = 16, DEPTH = 512, CHUNK_ROWS = 256 };
-
-/* A member's working memory. Pair p of row r of the panel is in word p * PANEL + r, in the order of x. */
-typedef struct panel {
-    int16_t pairs[DEPTH * PANEL];
-    float scales[DEPTH / 32 * PANEL], biases[DEPTH / 32 * PANEL]; /* [groups][PANEL] */
-    float chain[CHUNK_ROWS * PANEL], y[CHUNK_ROWS * PANEL];
-    int64_t n; /* groups that it holds */
-    struct {
-        int64_t group, place; /* in w, and in rows of x */
-        bool first, last;     /* of its chain */
-    } groups[DEPTH / 32];
-} panel;
-
-size_t mica__int16_panel_bytes(void) { return sizeof(panel); }
-
-/* Where the groups of a panel lie. A group of 32 in 4 bits has half of each of the four vectors of its span. */
-#define TWO(bits, size) ((bits) == 4 && (size) == 32)
-
-static inline int64_t pair_of(bool two, int size, int64_t group)
-{
-    return two ? group / 2 * 32 + group % 2 * 4 : group * size / 2;
-}
-
-MICA__INLINE float factor_at(const mica__factors *f, int64_t row, int64_t group)
-{
-    const uint8_t *p = f->first + row * f->row_bytes + group * (f->dtype == MICA_DTYPE_F32 ? 4 : 2);
-    float whole;
-    uint16_t half;
-    memcpy(&half, p, sizeof half);
-    if (f->dtype == MICA_DTYPE_F16) return _cvtsh_ss(half);
-    if (f->dtype == MICA_DTYPE_BF16) return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(half << 16)));
-    memcpy(&whole, p, sizeof whole);
-    return whole;
-}
-
-MICA__AVX2 static void fill_factors(int bits, panel *to, const mica__codes *w, int64_t c)
-{
-    for (int64_t i = 0; i < to->n; i++) {
-        for (int r = 0; r < PANEL; r++) {
-            const int64_t row = mica__min(c + r, w->rows - 1), group = to->groups[i].group;
-            const float scale = factor_at(&w->scales, row, group);
-            to->scales[i * PANEL + r] = scale;
-            to->biases[i * PANEL + r] =
-                w->biases.first ? factor_at(&w->biases, row, group) : mica__symmetric_offset(bits) * scale;
-        }
-    }
-}
-
-/* 32 bytes of codes: a span of a group, or two groups of 32 in 4 bits; zeros where `second` is NULL. */
-MICA__INLINE __m256i span_codes(bool two, const uint8_t *first, const uint8_t *second)
-{
-    if (!two) return mica__load32(first);
-    const __m128i low = _mm_loadu_si128((const __m128i *)(const void *)first);
-    if (!second) return _mm256_zextsi128_si256(low);
-    return _mm256_set_m128i(_mm_loadu_si128((const __m128i *)(const void *)second), low);
-}
-
-/* The codes of rows c .. c + 15. */
-MICA__INLINE void fill_codes(int bits, int size, panel *to, const mica__codes *w, int64_t c)
-{
-    const bool two = TWO(bits, size);
-    const int parts = bits == 4 ? 4 : 2, step = two ? 2 : 1, spans = two ? 1 : size * bits / 256;
-    const int64_t bytes = size * bits / 8;
-    for (int h = 0; h < PANEL; h += 8) {
-        for (int64_t i = 0; i < to->n; i += step) {
-            for (int s = 0; s < spans; s++) {
-                __m256 v[4][8];
-                for (int r = 0; r < 8; r++) {
-                    const uint8_t *row = w->codes + mica__min(c + h + r, w->rows - 1) * w->row_bytes;
-                    const uint8_t *second = i + 1 < to->n ? row + to->groups[i + 1].group * bytes : NULL;
-                    const __m256i codes = span_codes(two, row + to->groups[i].group * bytes + 32 * s, second);
-                    for (int p = 0; p < parts; p++) v[p][r] = _mm256_castsi256_ps(mica__part_of(bits, codes, p));
-                }
-                float *pair = (float *)(void *)to->pairs + (pair_of(two, size, i) + s * 8 * parts) * PANEL + h;
-                for (int p = 0; p < parts; p++) {
-                    mica__transpose8(v[p]);
-                    for (int r = 0; r < 8; r++) _mm256_storeu_ps(pair + (p * 8 + r) * PANEL, v[p][r]);
-                }
-            }
-        }
-    }
-}
+enum { PANEL = 16, TILE = 4 };
+#include "int16_panel.h"
 
 /* Continues the chains of T rows of x, from row r of the chunk on, whose first is x. */
 MICA__INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r)
@@ -103,7 +15,7 @@ MICA__INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_ro
     x += r * l->bytes;
     for (int64_t i = 0; i < w->n; i++) {
         const int64_t place = w->groups[i].place, pair = pair_of(two, size, i), x_pair = pair_of(two, size, place);
-        __m256i sum[MICA__TILE][2];
+        __m256i sum[TILE][2];
         MICA__UNROLL
         for (int t = 0; t < T; t++) sum[t][0] = sum[t][1] = _mm256_setzero_si256();
         for (int j = 0; j < runs; j++) {
@@ -140,12 +52,6 @@ MICA__INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_ro
     }
 }
 
-typedef struct kernels {
-    void (*fill)(panel *to, const mica__codes *w, int64_t c);
-    void (*one)(panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r); /* row of x */
-    void (*four)(panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r);
-} kernels;
-
 /* Loops that must keep to the registers are functions of their own. */
 #define KERNELS(bits, size)                                                                                            \
     MICA__AVX2 static __attribute__((noinline)) void fill_##bits##_##size(panel *to, const mica__codes *w, int64_t c)  \
@@ -161,7 +67,7 @@ typedef struct kernels {
     MICA__AVX2 static __attribute__((noinline)) void tile_##bits##_##size##_4(panel *w, const mica__int16_row *l,      \
                                                                               const uint8_t *x, int64_t r)             \
     {                                                                                                                  \
-        tile(bits, size, MICA__TILE, w, l, x, r);                                                                      \
+        tile(bits, size, TILE, w, l, x, r);                                                                            \
     }
 KERNELS(4, 32)
 KERNELS(4, 64)
@@ -170,46 +76,8 @@ KERNELS(8, 32)
 KERNELS(8, 64)
 KERNELS(8, 128)
 
-/* The groups that a panel takes next, from group `at` of `chain` on. False after the last. */
-static bool next_groups(panel *to, const mica__codes *w, const mica__int16_row *l, int size, int64_t *chain,
-                        int64_t *at)
-{
-    for (to->n = 0; to->n < DEPTH / size && *chain < mica__min(MICA__CHAINS, w->groups); to->n++) {
-        const bool last = *at + MICA__CHAINS >= w->groups;
-        to->groups[to->n].group = *at;
-        to->groups[to->n].place = (*chain * l->groups + *at) / MICA__CHAINS;
-        to->groups[to->n].first = *at < MICA__CHAINS;
-        to->groups[to->n].last = last;
-        *at = last ? ++*chain : *at + MICA__CHAINS;
-    }
-    return to->n > 0;
-}
-
-/* Rows of x, at most CHUNK_ROWS, with columns [c, c + 16) before `end`. */
-MICA__AVX2 static void add_columns(const kernels *k, const mica__instr *instr, panel *memory, const mica__codes *w,
-                                   const mica__int16_row *l, const uint8_t *x, int64_t rows, float *out, int64_t c,
-                                   int64_t end)
-{
-    const int64_t cols = mica__min(end - c, PANEL);
-    float bias[PANEL] = {0};
-    for (int64_t i = 0; i < cols; i++) bias[i] = mica__linear_bias(instr, c + i);
-    memset(memory->y, 0, (size_t)(rows * PANEL) * sizeof(float));
-    for (int64_t chain = 0, at = 0; next_groups(memory, w, l, instr->in[1].affine.group_size, &chain, &at);) {
-        k->fill(memory, w, c);
-        int64_t r = 0;
-        for (; r + MICA__TILE <= rows; r += MICA__TILE) k->four(memory, l, x, r);
-        for (; r < rows; r++) k->one(memory, l, x, r);
-    }
-    for (int64_t r = 0; r < rows; r++) {
-        for (int v = 0; v < PANEL; v += 8) {
-            __m256 y = _mm256_add_ps(_mm256_loadu_ps(memory->y + r * PANEL + v), _mm256_loadu_ps(bias + v));
-            mica__store_lanes(out + r * w->rows + c + v, y, cols - v);
-        }
-    }
-}
-
-void mica__int16_panel(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row, const uint8_t *x,
-                       int64_t rows, float *out, void *memory, int64_t begin, int64_t end)
+void mica__int16_panel_avx2(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
+                            const uint8_t *x, int64_t rows, float *out, void *memory, int64_t begin, int64_t end)
 {
     static const kernels all[2][3] = {{{fill_4_32, tile_4_32_1, tile_4_32_4},
                                        {fill_4_64, tile_4_64_1, tile_4_64_4},
@@ -218,10 +86,9 @@ void mica__int16_panel(const mica__instr *instr, const mica__codes *w, const mic
                                        {fill_8_64, tile_8_64_1, tile_8_64_4},
                                        {fill_8_128, tile_8_128_1, tile_8_128_4}}};
     const kernels *k = &all[instr->in[1].affine.bits / 8][instr->in[1].affine.group_size / 64];
-    for (int64_t r = 0; r < rows; r += CHUNK_ROWS)
-        for (int64_t c = begin; c < end; c += PANEL)
-            add_columns(k, instr, memory, w, row, x + r * row->bytes, mica__min(rows - r, CHUNK_ROWS),
-                        out + r * w->rows, c, end);
+    panels(k, instr, memory, w, row, x, rows, out, begin, end);
 }
+
+size_t mica__int16_panel_avx2_bytes(void) { return sizeof(panel); }
 
 #endif
