@@ -457,7 +457,7 @@ static mica_status read_state(set *s, const mica__tensor_view *state, mica_error
     mica__json doc;
     if (!is_plain(state, MICA_DTYPE_U8)) return fail_part(state, "bytes", err);
     mica_status status = mica__json_parse(&doc, (const char *)state->data, state->n_bytes, NULL, err);
-    if (status) return mica__fail_prefix(err, MICA_DATA, "tensor '%s'", MICA_QUOTED_STR(state->name));
+    if (status) return mica__fail_prefix(err, status, "tensor '%s'", MICA_QUOTED_STR(state->name));
     mica__jval root = mica__json_root(&doc), shape = mica__json_get(root, "shape");
     mica__str dtype = {0};
     double offset = 0;
@@ -537,20 +537,24 @@ static mica_status look_at(finder *f, const mica__tensor_view *v, mica_error *er
     return MICA_OK;
 }
 
-/* quantization_config of the whole or of the text part; of older checkpoints in a file of its own. */
-static void read_config(finder *f)
+/* quantization_config of the whole or of the text part; of older checkpoints in a file of its own. What cannot be read is reported by
+ * those who need it. */
+static mica_status read_config(finder *f, mica_error *err)
 {
     static const char *const files[] = {"config.json", "quantize_config.json", "quant_config.json"};
     for (size_t i = 0; i < 3 && !f->quantization; i++) {
         mica__str text;
         mica__json_release(&f->config);
-        if (mica__checkpoint_text(f->c, files[i], &text, NULL)) continue;
-        if (mica__json_parse(&f->config, text.p, text.n, NULL, NULL)) continue;
+        mica_status status = mica__checkpoint_text(f->c, files[i], &text, err);
+        if (status == MICA_OK) status = mica__json_parse(&f->config, text.p, text.n, NULL, err);
+        if (status == MICA_MEMORY) return status;
+        if (status != MICA_OK) continue;
         mica__jval root = mica__json_root(&f->config);
         f->quantization = i ? root : mica__json_get(root, "quantization_config");
         if (!f->quantization)
             f->quantization = mica__json_get(mica__json_get(root, "text_config"), "quantization_config");
     }
+    return MICA_OK;
 }
 
 /* The tensors that are no parts, and the sets. */
@@ -578,7 +582,7 @@ mica_status mica__checkpoint_find_packed(mica__checkpoint *c, mica_error *err)
     f.made = mica__alloc(c->n_tensors, sizeof *f.made);
     mica_status status =
         f.used && f.made ? MICA_OK : mica__fail_memory(err, c->n_tensors * sizeof *f.made, "quantized tensors");
-    if (!status) read_config(&f);
+    if (!status) status = read_config(&f, err);
     for (size_t i = 0; i < c->n_tensors && !status; i++)
         if (!f.used[i]) status = look_at(&f, &c->tensors[i], err);
     if (!status && f.n_made) status = put_in_place(&f, err);
