@@ -145,9 +145,18 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "membership", "cpu.max", "a/cpu.max", "a/b/cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us",
-        "a/b",        "a",       "cpu"};
+    static const char *const names[] = {"membership",
+                                        "cpu.max",
+                                        "a/cpu.max",
+                                        "a/b/cpu.max",
+                                        "cpu/cpu.cfs_quota_us",
+                                        "cpu/cpu.cfs_period_us",
+                                        "cpu/g/cpu.cfs_quota_us",
+                                        "cpu/g/cpu.cfs_period_us",
+                                        "cpu/g",
+                                        "a/b",
+                                        "a",
+                                        "cpu"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) remove(in(names[i]));
     return rmdir(folder);
 }
