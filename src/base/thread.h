@@ -47,8 +47,8 @@ typedef struct mica__walk {
     void (*fn)(void *context, const mica__walk_item *item);
     void *context; /* not looked at after mica__team_walk has returned */
     int n_steps;
-    const uint32_t
-        *own_items; /* [n_steps] items of each member in a step, at least 1. Must live until mica__team_settle */
+    const uint32_t *
+        own_items; /* [n_steps] items of each member in a step, at least 1. Must stay as it is until mica__team_settle */
 } mica__walk;
 
 /* Returns when all items of all steps are done. As mica__team_run in all else. */
