@@ -574,6 +574,17 @@ static mica_status put_in_place(finder *f, mica_error *err)
     return status;
 }
 
+/* Whatever is missing later on, this is likely to be why. */
+static void notice_unknown(const finder *f)
+{
+    static const char *const known[] = {"gptq", "awq", "compressed-tensors", "fp8", "mxfp4", "bitnet", "bitsandbytes"};
+    const mica__str method = config_text(f, "quant_method");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (mica__str_is(method, known[i])) return;
+    if (method.n && !f->n_made)
+        mica__checkpoint_notice(f->c, "%s: quantization '%s' is not supported", f->c->path, MICA_QUOTED_STR(method));
+}
+
 mica_status mica__checkpoint_find_packed(mica__checkpoint *c, mica_error *err)
 {
     finder f = {.c = c};
@@ -585,6 +596,7 @@ mica_status mica__checkpoint_find_packed(mica__checkpoint *c, mica_error *err)
     if (!status) status = read_config(&f, err);
     for (size_t i = 0; i < c->n_tensors && !status; i++)
         if (!f.used[i]) status = look_at(&f, &c->tensors[i], err);
+    if (!status) notice_unknown(&f);
     if (!status && f.n_made) status = put_in_place(&f, err);
     if (!status && f.n_expanded)
         mica__checkpoint_notice(c,
