@@ -176,10 +176,17 @@ static void bench_attention(mica__team *team, const char *only, mica_dtype dtype
              (long long)past);
     if (!strstr(name, only)) return;
     const mica_cache_options options = {KV, DIM, DIM, past + t, dtype, bits, 64};
-    mica_cache *cache;
-    if (mica_cache_create(&cache, &options, NULL) != MICA_OK) exit(71);
-    memset(cache->keys, 0x3c, cache->key_bytes); /* also good scales */
-    memset(cache->values, 0x3c, cache->value_bytes);
+    /* Like a model's layers: by the time that the first comes again, it has left the processor's caches. */
+    enum { MAX_COPIES = 16 };
+    mica_cache *caches[MAX_COPIES];
+    size_t bytes = 0;
+    int copies = 0;
+    for (; copies < MAX_COPIES && (size_t)copies * bytes < (size_t)192 << 20; copies++) {
+        if (mica_cache_create(&caches[copies], &options, NULL) != MICA_OK) exit(71);
+        bytes = caches[copies]->key_bytes + caches[copies]->value_bytes;
+        memset(caches[copies]->keys, 0x3c, caches[copies]->key_bytes); /* also good scales */
+        memset(caches[copies]->values, 0x3c, caches[copies]->value_bytes);
+    }
     size_t q_bytes = (size_t)(t * HEADS * DIM) * sizeof(float);
     float *q = pages(q_bytes), *out = pages(q_bytes);
     for (size_t i = 0; i < q_bytes / 4; i++) q[i] = (float)(i % 17) / 17 - 0.5f;
@@ -195,17 +202,18 @@ static void bench_attention(mica__team *team, const char *only, mica_dtype dtype
     instr.attrs.cache = options;
     if (mica__backend_cpu.prepare_instr(&instr, false, NULL) != MICA_OK) return;
     size_t scratch = instr.scratch_bytes + (size_t)mica__team_size(team) * instr.member_scratch_bytes + 64;
-    const mica_sequence sequence = {.caches = &cache, .rows = t, .n_past = past};
+    mica_sequence sequence = {.rows = t, .n_past = past};
     work w = {&instr, {.rows = t, .sequences = &sequence, .n_sequences = 1, .scratch = pages(scratch)}, team};
     double seconds[REPEATS];
     for (int i = -1; i < REPEATS; i++) {
+        sequence.caches = &caches[(i + 1) % copies];
         double start = now();
         mica__team_run(team, phases, &w);
         if (i >= 0) seconds[i] = now() - start;
     }
     double pairs = (double)t * ((double)past + 0.5 * (double)(t + 1));
-    report(name, seconds, (double)(cache->key_bytes + cache->value_bytes), 2 * pairs * HEADS * DIM);
-    mica_cache_free(cache);
+    report(name, seconds, (double)bytes, 2 * pairs * HEADS * DIM);
+    for (int i = 0; i < copies; i++) mica_cache_free(caches[i]);
     mica__pages_free(q, q_bytes);
     mica__pages_free(out, q_bytes);
     mica__pages_free(w.run.scratch, scratch);
