@@ -41,7 +41,8 @@ MICA__INLINE float factor_at(const mica__factors *f, int64_t row, int64_t group)
     uint16_t half;
     memcpy(&half, p, sizeof half);
     if (f->dtype == MICA_DTYPE_F16) return _cvtsh_ss(half);
-    if (f->dtype == MICA_DTYPE_BF16) return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(half << 16)));
+    if (f->dtype == MICA_DTYPE_BF16)
+        return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)((unsigned)half << 16))));
     memcpy(&whole, p, sizeof whole);
     return whole;
 }
