@@ -171,7 +171,7 @@ static void bench_attention(mica__team *team, const char *only, mica_dtype dtype
     enum { HEADS = 32, KV = 8, DIM = 64 };
     char name[96];
     char form[16];
-    snprintf(form, sizeof form, bits ? "%d bits" : "", bits);
+    snprintf(form, sizeof form, "%d bits", bits);
     snprintf(name, sizeof name, "attention %s T=%lld past=%lld", bits ? form : mica_dtype_name(dtype), (long long)t,
              (long long)past);
     if (!strstr(name, only)) return;

@@ -16,9 +16,8 @@
 #include <unistd.h>
 #ifdef __APPLE__
 #include <mach-o/dyld.h>
-#endif
-
 extern char **environ;
+#endif
 
 enum { WARM_UP = 32, MAX_ARGUMENTS = 32 };
 

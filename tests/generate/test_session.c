@@ -426,18 +426,12 @@ static void test_no_memory_to_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_step_together),
-        cmocka_unit_test(test_cut_back),
-        cmocka_unit_test(test_cut_back_window),
-        cmocka_unit_test(test_quantized),
-        cmocka_unit_test(test_common_prefix),
-        cmocka_unit_test(test_dynamic_rope),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_embeddings),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_no_memory_to_load),
+        cmocka_unit_test(test_pieces),          cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_step_together),   cmocka_unit_test(test_cut_back),
+        cmocka_unit_test(test_cut_back_window), cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_common_prefix),   cmocka_unit_test(test_dynamic_rope),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_embeddings),
+        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_no_memory_to_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
