@@ -390,6 +390,15 @@ static mica_status find_fp8(finder *f, set *s, mica_error *err)
     return add_set(f, s, ".weight", err);
 }
 
+/* Whether codes are in blocks of 16 bytes, [..., out, in / 32, 16], with a scale for each block, [..., out, in / 32]. */
+static bool in_fp4_blocks(const mica__tensor_view *codes, const mica__tensor_view *scales)
+{
+    if (scales->ndim != codes->ndim - 1 || codes->shape[scales->ndim] != 16) return false;
+    for (int i = 0; i < scales->ndim; i++)
+        if (scales->shape[i] != codes->shape[i]) return false;
+    return true;
+}
+
 /* Bytes of two e2m1 codes. scales: U8 (e8m0) or F8_E4M3. */
 static mica_status find_fp4(finder *f, set *s, const mica__tensor_view *scales, const char *suffix, mica_error *err)
 {
@@ -400,6 +409,7 @@ static mica_status find_fp4(finder *f, set *s, const mica__tensor_view *scales, 
     if (!n_scales || (!e4m3 && !is_type(scales, "F8_E8M0") && !is_plain(scales, MICA_DTYPE_U8)) || codes->ndim < 2)
         return fail_part(scales ? scales : codes, "scales of 8 bits", err);
     if (scales->ndim < 1) return fail_part(scales, "one for each group", err);
+    if (codes->ndim > 2 && !in_fp4_blocks(codes, scales)) return fail_part(scales, "one for each block of codes", err);
     const int64_t n_columns = codes->ndim == 2 ? codes->shape[1] * 2 : scales->shape[scales->ndim - 1] * 32;
     if (n_columns < 1 || elements(codes) * 2 % n_columns) return fail_part(codes, "pairs of codes", err);
     p->packing = MICA__PACKING_FP4;
