@@ -1,5 +1,6 @@
 /* hub/card.c: what a folder says of itself, put into the few lines that the Hub understands. */
 #include "card.h"
+#include "base/card.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -51,21 +52,16 @@ static bool has_mlx_weights(const char *folder)
 
 static void write_card(mica__buf *out, const char *id, const char *base_model, bool mlx, int64_t bits)
 {
-    mica__buf_printf(out, "---\nlibrary_name: %s\npipeline_tag: text-generation\n", mlx ? "mlx" : "transformers");
-    if (base_model) mica__buf_printf(out, "base_model: %s\n", base_model);
-    if (base_model && bits) mica__buf_append_z(out, "base_model_relation: quantized\n");
-    if (mlx) mica__buf_append_z(out, "tags:\n- mlx\n");
-    mica__buf_printf(out, "---\n\n# %s\n\n", id);
+    const char *format = mlx ? "MLX's" : "Transformers'";
+    mica__card_open(out, mlx, mica__str_from(base_model ? base_model : ""), bits > 0);
+    mica__card_title(out, mlx, id);
     if (base_model)
-        mica__buf_printf(out, "[%s](https://huggingface.co/%s) in %s format", base_model, base_model,
-                         mlx ? "MLX's" : "Transformers'");
+        mica__buf_printf(out, "[%s](https://huggingface.co/%s) in %s format", base_model, base_model, format);
     else
-        mica__buf_printf(out, "A checkpoint in %s format", mlx ? "MLX's" : "Transformers'");
+        mica__buf_printf(out, "A checkpoint in %s format", format);
     if (bits) mica__buf_printf(out, ", quantized to %d bits", (int)bits);
-    mica__buf_printf(out, ". Uploaded with mica.\n\n```sh\nmica chat -m %s\n```\n", id);
-    if (mlx)
-        mica__buf_printf(
-            out, "\n```python\nfrom mlx_lm import generate, load\n\nmodel, tokenizer = load(\"%s\")\n```\n", id);
+    mica__buf_append_z(out, ". Uploaded with mica.\n");
+    mica__card_usage(out, mlx, id);
 }
 
 bool mica__card_write(mica__buf *out, const char *folder, const char *id, const char *base_model)

@@ -2,6 +2,7 @@
  *
  * The Hub reads the lines between the two "---": library_name and the tag make it an MLX model. What the source's card says about licence and languages is
  * kept, since it still holds; what it says about itself is not. */
+#include "base/card.h"
 #include "save_texts.h"
 
 #include <stdio.h>
@@ -58,28 +59,17 @@ static void keep_fields(mica__buf *out, mica__str card)
     }
 }
 
-static void write_front(mica__buf *out, const char *base_model, mica__str card, const mica__save_plan *plan,
-                        mica_save_format format)
-{
-    bool mlx = format == MICA_SAVE_MLX;
-    mica__buf_printf(out, "---\nlibrary_name: %s\npipeline_tag: text-generation\n", mlx ? "mlx" : "transformers");
-    if (base_model) {
-        mica__buf_append_z(out, "base_model: ");
-        mica__json_write_string(out, mica__str_from(base_model), false);
-        mica__buf_append_char(out, '\n');
-        if (plan->general.bits) mica__buf_append_z(out, "base_model_relation: quantized\n");
-    }
-    keep_fields(out, card);
-    if (mlx) mica__buf_append_z(out, "tags:\n- mlx\n");
-    mica__buf_append_z(out, "---\n\n");
-}
-
 mica_status mica__save_card(mica__buf *out, const char *name, const char *base_model, mica__str source_card,
                             const mica__save_plan *plan, mica_save_format format, mica_error *err)
 {
     bool mlx = format == MICA_SAVE_MLX;
-    write_front(out, base_model, source_card, plan, format);
-    mica__buf_printf(out, "# %s\n\n", name);
+    mica__buf quoted = {0};
+    if (base_model) mica__json_write_string(&quoted, mica__str_from(base_model), false);
+    out->failed |= quoted.failed;
+    mica__card_open(out, mlx, (mica__str){quoted.p, quoted.n}, plan->general.bits > 0);
+    mica__buf_release(&quoted);
+    keep_fields(out, source_card);
+    mica__card_title(out, mlx, name);
     if (base_model)
         mica__buf_printf(out, "[%s](https://huggingface.co/%s) in %s.\n", base_model, base_model,
                          mlx ? "MLX's format" : "the format of Transformers");
@@ -93,9 +83,6 @@ mica_status mica__save_card(mica__buf *out, const char *name, const char *base_m
         mica__buf_printf(out, "Its matrices are quantized (%s%s); all tensors together take %.2f bits per weight.\n",
                          mostly, MICA_QUANTIZATION(&plan->general), bits);
     mica__buf_append_z(out, "Made with mica.\n");
-    mica__buf_printf(out, "\n```sh\nmica chat -m %s\n```\n", name);
-    if (mlx)
-        mica__buf_printf(
-            out, "\n```python\nfrom mlx_lm import generate, load\n\nmodel, tokenizer = load(\"%s\")\n```\n", name);
+    mica__card_usage(out, mlx, name);
     return mica__buf_status(out, err, "README.md");
 }

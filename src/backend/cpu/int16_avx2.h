@@ -30,9 +30,8 @@ enum {
     MICA__FEW = 8   /* rows of x; more go to panels */
 };
 
-/* A rounded row in scratch memory: q [codes] int16, d [groups], d times the sum of q [groups]; groups a multiple of 8. They are in order
- * if rows are few. If they are many the groups of chain 0 come first, then those of chain 1, ..., so that a panel finds together
- * what it needs. */
+/* A rounded row in scratch memory: q [codes] int16, d [groups], d times the sum of q [groups]; groups a multiple of 8. They are in
+ * order, or, for panels, the groups of chain 0 come first, then those of chain 1, ..., so that a panel finds together what it needs. */
 typedef struct mica__int16_row {
     int64_t groups, codes, bytes;
 } mica__int16_row;
@@ -49,6 +48,10 @@ typedef struct mica__codes {
     int64_t rows, row_bytes, groups;
     mica__factors scales, biases;
 } mica__codes;
+
+/* The first phase of a product: rows of x rounded to the instruction's scratch memory, in shares of 128 elements. `parts`: 4 or 2, the vectors
+ * that split codes lie in; by_chains: in the order for panels. */
+void mica__int16_round(const mica__instr *instr, const mica__run *run, int id, int n, int parts, bool by_chains);
 
 /* Rows of x, any number, with columns [begin, end); `out` is that of column 0. They work in so many bytes of `memory`. */
 void mica__int16_panel_avx2(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
@@ -71,41 +74,11 @@ static inline const float *mica__int16_d(const mica__int16_row *row, const uint8
     return (const float *)(const void *)(x + 2 * row->codes);
 }
 
-/* Keeps a sum in one register, at this place: gcc otherwise mixes the sums of several rows until the registers do not suffice. */
-#define MICA__KEEP(v) __asm__ volatile("" : "+x"(v))
-
-/* sum += v, in the register where the sum is: gcc otherwise alternates between two and copies. */
-#define MICA__ADD(sum, v) __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(v))
-
 /* All bits of the first n of eight lanes. */
 MICA__INLINE __m256i mica__first_lanes(int64_t n)
 {
     static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
     return _mm256_loadu_si256((const __m256i *)(const void *)(masks + 8 - n));
-}
-
-/* q of one group of n elements in natural order. Infinities and NaN make d NaN. */
-MICA__INLINE void mica__round_group(const float *x, int64_t n, int32_t *q, float *d, float *dsum)
-{
-    __m256 top = _mm256_setzero_ps(), bad = top;
-    for (int64_t i = 0; i < n; i += 8) {
-        __m256 v = _mm256_loadu_ps(x + i);
-        top = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), v), top);
-        bad = _mm256_add_ps(bad, _mm256_sub_ps(v, v));
-    }
-    float max = mica__hmax(top), inverse = max > 0 ? 32767 / max : 0;
-    if (inverse > 0x1p126f) inverse = max = 0; /* all but zero */
-    __m256i sum = _mm256_setzero_si256();
-    for (int64_t i = 0; i < n; i += 8) {
-        __m256i v = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), _mm256_set1_ps(inverse)));
-        sum = _mm256_add_epi32(sum, v);
-        _mm256_storeu_si256((__m256i *)(void *)(q + i), v);
-    }
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    int total = _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
-    *d = max / 32767 + mica__hsum(bad);
-    *dsum = *d * (float)total;
 }
 
 /* Part n of the codes in 32 bytes, as 16-bit integers. */

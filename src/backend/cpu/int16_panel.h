@@ -69,7 +69,7 @@ MICA__INLINE __m256i span_codes(bool two, const uint8_t *first, const uint8_t *s
     return _mm256_set_m128i(_mm_loadu_si128((const __m128i *)(const void *)second), low);
 }
 
-/* The codes of rows c .. c + 15. */
+/* The codes of rows c .. c + PANEL - 1. */
 MICA__INLINE void fill_codes(int bits, int size, panel *to, const mica__codes *w, int64_t c)
 {
     const bool two = TWO(bits, size);
@@ -116,7 +116,7 @@ static bool next_groups(panel *to, const mica__codes *w, const mica__int16_row *
     return to->n > 0;
 }
 
-/* Rows of x, at most CHUNK_ROWS, with columns [c, c + 16) before `end`. */
+/* Rows of x, at most CHUNK_ROWS, with columns [c, c + PANEL) before `end`. */
 MICA__AVX2 static void add_columns(const kernels *k, const mica__instr *instr, panel *memory, const mica__codes *w,
                                    const mica__int16_row *l, const uint8_t *x, int64_t rows, float *out, int64_t c,
                                    int64_t end)
@@ -139,10 +139,48 @@ MICA__AVX2 static void add_columns(const kernels *k, const mica__instr *instr, p
     }
 }
 
+/* A width and a group, for the including file's tile(), whose instruction set is `target`. Loops that must keep to the registers are
+ * functions of their own. */
+#define PANEL_KERNELS(target, bits, size)                                                                              \
+    MICA__AVX2 static __attribute__((noinline)) void fill_##bits##_##size(panel *to, const mica__codes *w, int64_t c)  \
+    {                                                                                                                  \
+        fill_codes(bits, size, to, w, c);                                                                              \
+        fill_factors(bits, to, w, c);                                                                                  \
+    }                                                                                                                  \
+    target static __attribute__((noinline)) void one_##bits##_##size(panel *w, const mica__int16_row *l,               \
+                                                                     const uint8_t *x, int64_t r)                      \
+    {                                                                                                                  \
+        tile(bits, size, 1, w, l, x, r);                                                                               \
+    }                                                                                                                  \
+    target static __attribute__((noinline)) void tile_##bits##_##size(panel *w, const mica__int16_row *l,              \
+                                                                      const uint8_t *x, int64_t r)                     \
+    {                                                                                                                  \
+        tile(bits, size, TILE, w, l, x, r);                                                                            \
+    }
+#define ALL_PANEL_KERNELS(target)                                                                                      \
+    PANEL_KERNELS(target, 4, 32)                                                                                       \
+    PANEL_KERNELS(target, 4, 64)                                                                                       \
+    PANEL_KERNELS(target, 4, 128)                                                                                      \
+    PANEL_KERNELS(target, 8, 32)                                                                                       \
+    PANEL_KERNELS(target, 8, 64)                                                                                       \
+    PANEL_KERNELS(target, 8, 128)
+#define PANEL_KERNEL(bits, size)                                                                                       \
+    {                                                                                                                  \
+        fill_##bits##_##size, one_##bits##_##size, tile_##bits##_##size                                                \
+    }
+#define PANEL_TABLE                                                                                                    \
+    {                                                                                                                  \
+        {PANEL_KERNEL(4, 32), PANEL_KERNEL(4, 64), PANEL_KERNEL(4, 128)},                                              \
+        {                                                                                                              \
+            PANEL_KERNEL(8, 32), PANEL_KERNEL(8, 64), PANEL_KERNEL(8, 128)                                             \
+        }                                                                                                              \
+    }
+
 /* All rows of x with columns [begin, end); `out` is that of column 0. */
-static void panels(const kernels *k, const mica__instr *instr, panel *memory, const mica__codes *w,
+static void panels(const kernels table[2][3], const mica__instr *instr, panel *memory, const mica__codes *w,
                    const mica__int16_row *row, const uint8_t *x, int64_t rows, float *out, int64_t begin, int64_t end)
 {
+    const kernels *k = &table[instr->in[1].affine.bits / 8][instr->in[1].affine.group_size / 64];
     for (int64_t r = 0; r < rows; r += CHUNK_ROWS)
         for (int64_t c = begin; c < end; c += PANEL)
             add_columns(k, instr, memory, w, row, x + r * row->bytes, mica__min(rows - r, CHUNK_ROWS),

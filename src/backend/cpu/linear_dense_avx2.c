@@ -29,10 +29,6 @@ enum {
     AHEAD = 4096 /* bytes to touch before they are needed, of all streams together */
 };
 
-/* Puts v in a register, here: compilers otherwise load x again for every multiply-add that it takes part in, and two loads a cycle are
- * fewer than the multiply-adds need. */
-#define KEEP(v) __asm__ volatile("" : "+x"(v))
-
 typedef struct job {
     const mica__instr *instr;
     const mica__tensor *w;
@@ -80,7 +76,7 @@ MICA__INLINE void dots(mica_dtype dtype, int R, int C, const job *j, int64_t fir
                 MICA__UNROLL
                 for (int r = 0; r < R; r++) {
                     xr[r] = _mm256_loadu_ps(x + r * j->x_stride + k + i);
-                    KEEP(xr[r]);
+                    MICA__KEEP(xr[r]);
                 }
             } else {
                 MICA__UNROLL
@@ -97,7 +93,7 @@ MICA__INLINE void dots(mica_dtype dtype, int R, int C, const job *j, int64_t fir
                 MICA__UNROLL
                 for (int r = 0; r < R; r++) {
                     xr[0] = _mm256_loadu_ps(x + r * j->x_stride + k + i);
-                    KEEP(xr[0]);
+                    MICA__KEEP(xr[0]);
                     MICA__UNROLL
                     for (int c = 0; c < C; c++) sum[r][c] = _mm256_fmadd_ps(xr[0], v[c], sum[r][c]);
                 }
@@ -211,7 +207,7 @@ MICA__INLINE void tile(int R, int C, const float *x, const float *w, int64_t n, 
         MICA__UNROLL
         for (int r = 0; r < R; r++) {
             __m256 xr = _mm256_loadu_ps(x + 8 * r);
-            KEEP(xr);
+            MICA__KEEP(xr);
             MICA__UNROLL
             for (int c = 0; c < C; c++) sum[r][c] = _mm256_fmadd_ps(xr, v[c], sum[r][c]);
         }

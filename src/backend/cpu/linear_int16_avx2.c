@@ -1,5 +1,5 @@
-/* backend/cpu/linear_int16_avx2.c: affine weights of 4 and 8 bits with activations rounded to 16-bit integers: the rounding, and
- * products of few rows of x. int16_avx2.h says what is computed.
+/* backend/cpu/linear_int16_avx2.c: affine weights of 4 and 8 bits with activations rounded to 16-bit integers: products of
+ * few rows of x. int16_avx2.h says what is computed.
  *
  * A row of w goes by in blocks of eight groups, one for each chain. A group's products are summed to a vector; eight such
  * vectors are added across their lanes as one small transposition, which leaves eight sums in the order in which scales and biases lie in
@@ -15,56 +15,6 @@
 #if MICA__X86
 
 enum { LINES_AHEAD = 2048 }; /* bytes from what is read to what is fetched; of 512, 1024, 2048 the fastest on a Zen 3 */
-
-/* ---- rounding ------------------------------------------------------------------------------------------------------------- */
-
-/* A span of x in the order of split codes. */
-MICA__INLINE void lay_out(const int32_t *q, int span, int parts, int16_t *to)
-{
-    for (int n = 0; n < parts; n++)
-        for (int i = 0; i < span / parts; i++) to[n * 16 + i] = (int16_t)q[i * parts + n];
-}
-
-/* The group at a place of a row in the order of chains. */
-static inline int64_t group_at(const mica__int16_row *l, int64_t place)
-{
-    const int64_t length = l->groups / MICA__CHAINS;
-    return place % length * MICA__CHAINS + place / length;
-}
-
-/* Phase 0. Shares are spans of 128 elements, which hold whole groups. */
-MICA__AVX2 static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
-{
-    const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
-    const mica__int16_row l = mica__int16_row_of(w);
-    const int64_t k = x->shape[1], size = w->affine.group_size, spans = (l.codes + 127) / 128,
-                  rows = mica__rows(x, run);
-    const int parts = w->affine.bits == 4 ? 4 : 2;
-    int64_t begin, end;
-    mica__share(rows * spans, 1, id, n, &begin, &end);
-    for (int64_t item = begin; item < end; item++) {
-        int64_t row = item / spans, first = item % spans * 128, count = mica__min(l.codes - first, 128);
-        int32_t q[128];
-        uint8_t *base = run->scratch + row * l.bytes;
-        int16_t *to = (int16_t *)(void *)base + first;
-        float *d = (float *)(void *)(base + 2 * l.codes) + first / size, *dsum = d + l.groups;
-        for (int64_t i = 0; i < count; i += size) {
-            const int64_t at = (first + i) / size, from = (rows > MICA__FEW ? group_at(&l, at) : at) * size;
-            mica__chunk c;
-            memset(c.f32, 0, (size_t)size * sizeof(float));
-            const uint8_t *data = x->data;
-            data += (row * x->strides[0] + from * x->strides[1]) * (int64_t)mica_dtype_size(x->dtype);
-            if (from < k) mica__load(MICA__CLASS_F32, &c, data, x->dtype, x->strides[1], size);
-            mica__round_group(c.f32, size, q + i, d + i / size, dsum + i / size);
-        }
-        for (int64_t i = 0; i < count; i += 64) {
-            if (parts == 4)
-                lay_out(q + i, 64, 4, to + i);
-            else
-                for (int64_t j = i; j < i + 64 && j < count; j += 32) lay_out(q + j, 32, 2, to + j);
-        }
-    }
-}
 
 /* ---- sums of a block ------------------------------------------------------------------------------------------------------- */
 
@@ -111,28 +61,20 @@ MICA__INLINE void unit(int bits, int size, int R, const uint8_t *const w[2], con
     }
 }
 
-/* Those of two units merged. */
-MICA__INLINE void two_units(int bits, int size, int R, const uint8_t *const w[2], const int16_t *x, __m256i sum[2])
-{
-    const int elements = UNIT(bits, size), bytes = elements * bits / 8;
-    const uint8_t *const next[2] = {w[0] + bytes, w[R - 1] + bytes};
-    __m256i a[2], b[2];
-    unit(bits, size, R, w, x, a);
-    unit(bits, size, R, next, x + elements, b);
-    MICA__UNROLL
-    for (int r = 0; r < R; r++) sum[r] = merge(a[r], b[r]);
-}
-
-MICA__INLINE void four_units(int bits, int size, int R, const uint8_t *const w[2], const int16_t *x, __m256i sum[2])
-{
-    const int elements = 2 * UNIT(bits, size), bytes = elements * bits / 8;
-    const uint8_t *const next[2] = {w[0] + bytes, w[R - 1] + bytes};
-    __m256i a[2], b[2];
-    two_units(bits, size, R, w, x, a);
-    two_units(bits, size, R, next, x + elements, b);
-    MICA__UNROLL
-    for (int r = 0; r < R; r++) sum[r] = merge(a[r], b[r]);
-}
+/* Those of two neighbouring pieces merged: of units, then of pairs of units. */
+#define MERGED(name, piece, units)                                                                                     \
+    MICA__INLINE void name(int bits, int size, int R, const uint8_t *const w[2], const int16_t *x, __m256i sum[2])     \
+    {                                                                                                                  \
+        const int elements = (units)*UNIT(bits, size), bytes = elements * bits / 8;                                    \
+        const uint8_t *const next[2] = {w[0] + bytes, w[R - 1] + bytes};                                               \
+        __m256i a[2], b[2];                                                                                            \
+        piece(bits, size, R, w, x, a);                                                                                 \
+        piece(bits, size, R, next, x + elements, b);                                                                   \
+        MICA__UNROLL                                                                                                   \
+        for (int r = 0; r < R; r++) sum[r] = merge(a[r], b[r]);                                                        \
+    }
+MERGED(two_units, unit, 1)
+MERGED(four_units, two_units, 2)
 
 /* A whole block of R rows. */
 MICA__INLINE void whole_block(int bits, int size, int R, const uint8_t *const w[2], const int16_t *x, __m256i sum[2])
@@ -360,6 +302,13 @@ MICA__AVX2 static void few_rows(const mica__instr *instr, const mica__codes *w, 
 }
 
 /* ---- choice ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Phase 0. */
+static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
+{
+    const bool by_chains = mica__rows(&instr->in[0], run) > MICA__FEW;
+    mica__int16_round(instr, run, id, n, instr->in[1].affine.bits == 4 ? 4 : 2, by_chains);
+}
 
 static mica__factors factors_of(const void *data, const mica__tensor *w)
 {

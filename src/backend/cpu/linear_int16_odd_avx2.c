@@ -13,7 +13,7 @@
  * and the output is the sum of the lanes. So nothing goes across lanes on the way, and the bits are the same on every path below: a row of x
  * gives the same bits alone and among others.
  *
- *     M <= FEW   four long streams of w (linear_dense_avx2.c says why), each expanded once for up to four rows of x
+ *     M <= MICA__FEW   four long streams of w (linear_dense_avx2.c says why), each expanded once for up to four rows of x
  *     else       a panel of PANEL rows by DEPTH elements is expanded once and meets all rows of x, four at a time
  *
  * Lane l of vector n of a span holds element parts * l + n, in w and in rounded rows of x: spans are 64 elements (4 parts) or 32 (2 parts). */
@@ -23,17 +23,7 @@
 
 #if MICA__X86
 
-enum {
-    BLOCK = 8,
-    TILE = 4,
-    STREAMS = 4,
-    FEW = 8,
-    PANEL = 8,
-    DEPTH = 1024,
-    CHUNK_ROWS = 256,
-    AHEAD = 1024,
-    FACTORS_AHEAD = 256
-};
+enum { STREAMS = 4, PANEL = 8, DEPTH = 1024, CHUNK_ROWS = 256, AHEAD = 1024, FACTORS_AHEAD = 256 };
 
 /* What rows hold. WIDE4 and WIDE2 are 16-bit integers of a panel, in spans of 4 and of 2 parts. */
 typedef enum kind { BITS2, BITS3, BITS5, BITS6, FLOAT4, WIDE4, WIDE2 } kind;
@@ -54,48 +44,10 @@ static kind kind_of(const mica__tensor *w)
     return w->affine.mode == MICA_QUANT_AFFINE ? kinds[w->affine.bits] : FLOAT4;
 }
 
-/* ---- rows of x ----------------------------------------------------------------------------------------------------------- */
-
-/* A rounded row in scratch memory: q [codes] int16, d [groups], d times the sum of q [groups]. A whole number of blocks and of spans. */
-typedef struct layout {
-    int64_t groups, codes, bytes;
-} layout;
-
-static layout layout_of(const mica__tensor *w)
+/* Phase 0. */
+static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    const int64_t size = w->affine.group_size, groups = (w->shape[1] / size + BLOCK - 1) / BLOCK * BLOCK;
-    return (layout){groups, groups * size, (int64_t)mica__round64((size_t)(2 * groups * size + 8 * groups))};
-}
-
-static const float *d_of(const layout *l, const uint8_t *x) { return (const float *)(const void *)(x + 2 * l->codes); }
-
-/* Phase 0. Shares are spans of 128 elements, which hold whole groups. */
-MICA__AVX2 static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
-{
-    const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
-    const layout l = layout_of(w);
-    const int64_t k = x->shape[1], size = w->affine.group_size, spans = l.codes / 128;
-    const int parts = parts_of(kind_of(w));
-    int64_t begin, end;
-    mica__share(mica__rows(x, run) * spans, 1, id, n, &begin, &end);
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t row = item / spans, first = item % spans * 128;
-        mica__chunk c;
-        int32_t q[128];
-        memset(c.f32, 0, 128 * sizeof(float));
-        const uint8_t *from = (const uint8_t *)x->data;
-        from += (row * x->strides[0] + first * x->strides[1]) * (int64_t)mica_dtype_size(x->dtype);
-        if (first < k) mica__load(MICA__CLASS_F32, &c, from, x->dtype, x->strides[1], mica__min(k - first, 128));
-        uint8_t *base = run->scratch + row * l.bytes;
-        int16_t *to = (int16_t *)(void *)base + first;
-        float *d = (float *)(void *)(base + 2 * l.codes) + first / size, *dsum = d + l.groups;
-        for (int64_t i = 0; i < 128; i += size)
-            mica__round_group(c.f32 + i, size, q + i, d + i / size, dsum + i / size);
-        for (int i = 0; i < 128; i++) {
-            const int span = 16 * parts, at = i % span;
-            to[i - at + at % parts * 16 + at / parts] = (int16_t)q[i];
-        }
-    }
+    mica__int16_round(instr, run, id, n, parts_of(kind_of(&instr->in[1])), false);
 }
 
 /* ---- rows of w -------------------------------------------------------------------------------------------------------------- */
@@ -203,7 +155,7 @@ MICA__INLINE __m256 byte_scales(mica_quant_mode mode, const uint8_t *p, int64_t 
 /* Scales and biases of up to eight groups of a row, zeros past its last. */
 MICA__INLINE void load_factors(const matrix *w, int64_t row, int64_t group, __m256 *scales, __m256 *biases)
 {
-    const int64_t at = row * w->groups + group, n = mica__min(w->groups - group, BLOCK);
+    const int64_t at = row * w->groups + group, n = mica__min(w->groups - group, MICA__CHAINS);
     *biases = _mm256_setzero_ps();
     if (w->f == FLOAT4) {
         *scales = byte_scales(w->mode, w->scales + at, n);
@@ -213,11 +165,11 @@ MICA__INLINE void load_factors(const matrix *w, int64_t row, int64_t group, __m2
     const uint8_t *s = w->scales + at * size, *b = w->biases ? w->biases + at * size : NULL;
     _mm_prefetch((const char *)((uintptr_t)s + FACTORS_AHEAD), _MM_HINT_T0);
     if (b) _mm_prefetch((const char *)((uintptr_t)b + FACTORS_AHEAD), _MM_HINT_T0);
-    *scales = n == BLOCK ? mica__load8(s, w->dtype) : mica__load_some(s, w->dtype, n);
+    *scales = n == MICA__CHAINS ? mica__load8(s, w->dtype) : mica__load_some(s, w->dtype, n);
     if (!b)
         *biases = _mm256_mul_ps(*scales, _mm256_set1_ps(mica__symmetric_offset(w->bits)));
     else
-        *biases = n == BLOCK ? mica__load8(b, w->dtype) : mica__load_some(b, w->dtype, n);
+        *biases = n == MICA__CHAINS ? mica__load8(b, w->dtype) : mica__load_some(b, w->dtype, n);
 }
 
 /* ---- a block of eight groups ---------------------------------------------------------------------------------------------------- */
@@ -241,7 +193,7 @@ MICA__INLINE const float *later(const float *d, int64_t bytes)
 MICA__INLINE void add_units(kind f, int size, int R, const block *b, __m256 *y)
 {
     const int unit = unit_of(f, size), span = 16 * parts_of(f), spans = unit / span, groups = unit / size;
-    __m256 sum[TILE], sd[TILE];
+    __m256 sum[MICA__TILE], sd[MICA__TILE];
     __m256i lanes = groups == 1   ? _mm256_setzero_si256() /* which of the eight groups the lanes of a unit belong to */
                     : groups == 2 ? _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1)
                                   : _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
@@ -305,7 +257,7 @@ MICA__INLINE void fill(kind f, const uint8_t *codes, int64_t n, int16_t *to)
     }                                                                                                                  \
     MICA__AVX2 static __attribute__((noinline)) void four_##f##_##size(const block *b, __m256 *y)                      \
     {                                                                                                                  \
-        add_units(f, size, TILE, b, y);                                                                                \
+        add_units(f, size, MICA__TILE, b, y);                                                                          \
     }
 #define FILL(f)                                                                                                        \
     MICA__AVX2 static __attribute__((noinline)) void fill_##f(const uint8_t *codes, int64_t n, int16_t *to)            \
@@ -347,32 +299,32 @@ static const loops *loops_of(const matrix *w)
 /* ---- a few rows of x -------------------------------------------------------------------------------------------------------- */
 
 /* Rows [first, first + R) of x with the rows of w that are `step` apart from `row` on, those before `end`. */
-MICA__INLINE void streams(const mica__instr *instr, const matrix *w, const layout *l, const uint8_t *x, int R,
+MICA__INLINE void streams(const mica__instr *instr, const matrix *w, const mica__int16_row *l, const uint8_t *x, int R,
                           int64_t first, int64_t row, int64_t step, int64_t end)
 {
     const loops *k = loops_of(w);
-    const int64_t bytes = BLOCK * w->size * w->bits / 8;
-    __m256 y[STREAMS][TILE];
+    const int64_t bytes = MICA__CHAINS * w->size * w->bits / 8;
+    __m256 y[STREAMS][MICA__TILE];
     x += first * l->bytes;
     for (int s = 0; s < STREAMS; s++)
         for (int r = 0; r < R; r++) y[s][r] = _mm256_setzero_ps();
-    for (int64_t g = 0; g < w->groups; g += BLOCK) {
+    for (int64_t g = 0; g < w->groups; g += MICA__CHAINS) {
         for (int s = 0; s < STREAMS && row + s * step < end; s++) {
             const int64_t at = row + s * step;
             const uint8_t *codes = w->codes + at * w->row_bytes + g * w->size * w->bits / 8;
             for (int64_t i = 0; i < bytes; i += 64)
                 _mm_prefetch((const char *)((uintptr_t)codes + AHEAD + (uintptr_t)i), _MM_HINT_T0);
             __m256 scales, biases;
-            float factors[2][BLOCK];
+            float factors[2][MICA__CHAINS];
             load_factors(w, at, g, &scales, &biases);
             _mm256_storeu_ps(factors[0], scales);
             _mm256_storeu_ps(factors[1], biases);
             const block b = {.codes = codes,
-                             .n = mica__min(w->groups - g, BLOCK) * w->size,
+                             .n = mica__min(w->groups - g, MICA__CHAINS) * w->size,
                              .scales = factors[0],
                              .biases = w->f == FLOAT4 ? NULL : factors[1],
                              .x = x + 2 * g * w->size,
-                             .d = d_of(l, x) + g,
+                             .d = mica__int16_d(l, x) + g,
                              .x_bytes = l->bytes,
                              .groups = l->groups};
             (R == 1 ? k->one : k->four)(&b, y[s]);
@@ -385,13 +337,13 @@ MICA__INLINE void streams(const mica__instr *instr, const matrix *w, const layou
     }
 }
 
-MICA__AVX2 static void few_rows(const mica__instr *instr, const matrix *w, const layout *l, const uint8_t *x,
+MICA__AVX2 static void few_rows(const mica__instr *instr, const matrix *w, const mica__int16_row *l, const uint8_t *x,
                                 int64_t rows, int64_t begin, int64_t end)
 {
     const int64_t step = (end - begin + STREAMS - 1) / STREAMS;
     for (int64_t row = begin; row < begin + step; row++) {
         int64_t r = 0;
-        for (; r + TILE <= rows; r += TILE) streams(instr, w, l, x, TILE, r, row, step, end);
+        for (; r + MICA__TILE <= rows; r += MICA__TILE) streams(instr, w, l, x, MICA__TILE, r, row, step, end);
         for (; r < rows; r++) streams(instr, w, l, x, 1, r, row, step, end);
     }
 }
@@ -411,7 +363,7 @@ MICA__AVX2 static void fill_panel(panel *to, const matrix *w, int64_t c, int64_t
     const loops *k = loops_of(w);
     for (int64_t i = 0; i < cols; i++) {
         k->fill(w->codes + (c + i) * w->row_bytes + g * w->size * w->bits / 8, n * w->size, to->w[i]);
-        for (int64_t j = 0; j < n; j += BLOCK) {
+        for (int64_t j = 0; j < n; j += MICA__CHAINS) {
             __m256 scales, biases;
             load_factors(w, c + i, g + j, &scales, &biases);
             _mm256_storeu_ps(to->scales[i] + j, scales);
@@ -421,19 +373,19 @@ MICA__AVX2 static void fill_panel(panel *to, const matrix *w, int64_t c, int64_t
 }
 
 /* Continues the chains of R rows of x with a row of the panel over groups [g, g + n). */
-MICA__INLINE void continue_chains(const panel *p, const matrix *w, int64_t i, const layout *l, int R, const uint8_t *x,
-                                  int64_t g, int64_t n, float (*y)[PANEL][8])
+MICA__INLINE void continue_chains(const panel *p, const matrix *w, int64_t i, const mica__int16_row *l, int R,
+                                  const uint8_t *x, int64_t g, int64_t n, float (*y)[PANEL][8])
 {
     const loops *k = loops_of(w);
-    __m256 sum[TILE];
+    __m256 sum[MICA__TILE];
     for (int r = 0; r < R; r++) sum[r] = _mm256_loadu_ps(y[r][i]);
-    for (int64_t j = 0; j < n; j += BLOCK) {
+    for (int64_t j = 0; j < n; j += MICA__CHAINS) {
         const block b = {.codes = (const uint8_t *)(p->w[i] + j * w->size),
-                         .n = mica__min(n - j, BLOCK) * w->size,
+                         .n = mica__min(n - j, MICA__CHAINS) * w->size,
                          .scales = p->scales[i] + j,
                          .biases = w->f == FLOAT4 ? NULL : p->biases[i] + j,
                          .x = x + 2 * (g + j) * w->size,
-                         .d = d_of(l, x) + g + j,
+                         .d = mica__int16_d(l, x) + g + j,
                          .x_bytes = l->bytes,
                          .groups = l->groups};
         (R == 1 ? k->wide_one : k->wide_four)(&b, sum);
@@ -442,7 +394,7 @@ MICA__INLINE void continue_chains(const panel *p, const matrix *w, int64_t i, co
 }
 
 /* At most CHUNK_ROWS rows of x with columns [begin, end). */
-MICA__AVX2 static void many_rows(const mica__instr *instr, const matrix *w, const layout *l, const uint8_t *x,
+MICA__AVX2 static void many_rows(const mica__instr *instr, const matrix *w, const mica__int16_row *l, const uint8_t *x,
                                  int64_t rows, float *out, panel *p, int64_t begin, int64_t end)
 {
     const int64_t step = DEPTH / w->size;
@@ -452,10 +404,10 @@ MICA__AVX2 static void many_rows(const mica__instr *instr, const matrix *w, cons
         for (int64_t g = 0; g < w->groups; g += step) {
             const int64_t n = mica__min(w->groups - g, step);
             fill_panel(p, w, c, cols, g, n);
-            for (int64_t r = 0; r < rows; r += rows - r >= TILE ? TILE : 1) {
+            for (int64_t r = 0; r < rows; r += rows - r >= MICA__TILE ? MICA__TILE : 1) {
                 for (int64_t i = 0; i < cols; i++) {
-                    if (rows - r >= TILE)
-                        continue_chains(p, w, i, l, TILE, x + r * l->bytes, g, n, p->y + r);
+                    if (rows - r >= MICA__TILE)
+                        continue_chains(p, w, i, l, MICA__TILE, x + r * l->bytes, g, n, p->y + r);
                     else
                         continue_chains(p, w, i, l, 1, x + r * l->bytes, g, n, p->y + r);
                 }
@@ -474,11 +426,11 @@ MICA__AVX2 static void many_rows(const mica__instr *instr, const matrix *w, cons
 static void linear(const mica__instr *instr, const mica__run *run, int id, int n)
 {
     const matrix w = matrix_of(&instr->in[1]);
-    const layout l = layout_of(&instr->in[1]);
+    const mica__int16_row l = mica__int16_row_of(&instr->in[1]);
     const int64_t rows = mica__rows(&instr->in[0], run);
     int64_t begin, end;
     mica__share(w.rows, PANEL, id, n, &begin, &end);
-    if (rows <= FEW) {
+    if (rows <= MICA__FEW) {
         few_rows(instr, &w, &l, run->scratch, rows, begin, end);
         return;
     }
@@ -498,8 +450,8 @@ bool mica__linear_int16_odd_avx2(mica__instr *instr)
     instr->phase[1] = linear;
     instr->n_phases = 2;
     instr->first_phase_key = (uint64_t)a->group_size << 1 | (parts_of(kind_of(w)) == 4); /* what round_x looks at */
-    instr->scratch_bytes = (size_t)x->shape[0] * (size_t)layout_of(w).bytes;
-    if (x->shape[0] > FEW) instr->member_scratch_bytes = mica__round64(sizeof(panel));
+    instr->scratch_bytes = (size_t)x->shape[0] * (size_t)mica__int16_row_of(w).bytes;
+    if (x->shape[0] > MICA__FEW) instr->member_scratch_bytes = mica__round64(sizeof(panel));
     return true;
 }
 

@@ -29,8 +29,8 @@ MICA__INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_ro
                     int32_t word;
                     memcpy(&word, q + t * l->bytes, 4);
                     __m256i two_x = _mm256_set1_epi32(word);
-                    MICA__ADD(sum[t][0], _mm256_madd_epi16(two_x, w0));
-                    MICA__ADD(sum[t][1], _mm256_madd_epi16(two_x, w1));
+                    sum[t][0] = _mm256_add_epi32(sum[t][0], _mm256_madd_epi16(two_x, w0));
+                    sum[t][1] = _mm256_add_epi32(sum[t][1], _mm256_madd_epi16(two_x, w1));
                 }
             }
         }
@@ -52,41 +52,13 @@ MICA__INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_ro
     }
 }
 
-/* Loops that must keep to the registers are functions of their own. */
-#define KERNELS(bits, size)                                                                                            \
-    MICA__AVX2 static __attribute__((noinline)) void fill_##bits##_##size(panel *to, const mica__codes *w, int64_t c)  \
-    {                                                                                                                  \
-        fill_codes(bits, size, to, w, c);                                                                              \
-        fill_factors(bits, to, w, c);                                                                                  \
-    }                                                                                                                  \
-    MICA__AVX2 static __attribute__((noinline)) void tile_##bits##_##size##_1(panel *w, const mica__int16_row *l,      \
-                                                                              const uint8_t *x, int64_t r)             \
-    {                                                                                                                  \
-        tile(bits, size, 1, w, l, x, r);                                                                               \
-    }                                                                                                                  \
-    MICA__AVX2 static __attribute__((noinline)) void tile_##bits##_##size##_4(panel *w, const mica__int16_row *l,      \
-                                                                              const uint8_t *x, int64_t r)             \
-    {                                                                                                                  \
-        tile(bits, size, TILE, w, l, x, r);                                                                            \
-    }
-KERNELS(4, 32)
-KERNELS(4, 64)
-KERNELS(4, 128)
-KERNELS(8, 32)
-KERNELS(8, 64)
-KERNELS(8, 128)
+ALL_PANEL_KERNELS(MICA__AVX2)
 
 void mica__int16_panel_avx2(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
                             const uint8_t *x, int64_t rows, float *out, void *memory, int64_t begin, int64_t end)
 {
-    static const kernels all[2][3] = {{{fill_4_32, tile_4_32_1, tile_4_32_4},
-                                       {fill_4_64, tile_4_64_1, tile_4_64_4},
-                                       {fill_4_128, tile_4_128_1, tile_4_128_4}},
-                                      {{fill_8_32, tile_8_32_1, tile_8_32_4},
-                                       {fill_8_64, tile_8_64_1, tile_8_64_4},
-                                       {fill_8_128, tile_8_128_1, tile_8_128_4}}};
-    const kernels *k = &all[instr->in[1].affine.bits / 8][instr->in[1].affine.group_size / 64];
-    panels(k, instr, memory, w, row, x, rows, out, begin, end);
+    static const kernels table[2][3] = PANEL_TABLE;
+    panels(table, instr, memory, w, row, x, rows, out, begin, end);
 }
 
 size_t mica__int16_panel_avx2_bytes(void) { return sizeof(panel); }

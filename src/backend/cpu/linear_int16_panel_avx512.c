@@ -1,7 +1,7 @@
 /* backend/cpu/linear_int16_panel_avx512.c: affine weights of 4 and 8 bits with many rows of x, which are rounded to 16-bit integers, with
  * AVX-512 VNNI: panels of 32 rows, pairs of elements of sixteen of them in a vector, with tiles of 8 rows of x. vpdpwssd multiplies 32
- * integers and adds pairs of products to sixteen sums. Fewer rows of x go through linear_int16_avx2.c, to the same bits: they wait for
- * memory, and 256 bits at a time are enough for that. */
+ * integers and adds pairs of products to sixteen sums. Fewer rows of x go through linear_int16_avx2.c, to the same bits, 256 bits at a
+ * time. */
 #include "linear.h"
 
 #if MICA__X86
@@ -57,41 +57,13 @@ INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_row *l, 
     }
 }
 
-/* Loops that must keep to the registers are functions of their own. */
-#define KERNELS(bits, size)                                                                                            \
-    MICA__AVX2 static __attribute__((noinline)) void fill_##bits##_##size(panel *to, const mica__codes *w, int64_t c)  \
-    {                                                                                                                  \
-        fill_codes(bits, size, to, w, c);                                                                              \
-        fill_factors(bits, to, w, c);                                                                                  \
-    }                                                                                                                  \
-    AVX512 static __attribute__((noinline)) void tile_##bits##_##size##_1(panel *w, const mica__int16_row *l,          \
-                                                                          const uint8_t *x, int64_t r)                 \
-    {                                                                                                                  \
-        tile(bits, size, 1, w, l, x, r);                                                                               \
-    }                                                                                                                  \
-    AVX512 static __attribute__((noinline)) void tile_##bits##_##size##_8(panel *w, const mica__int16_row *l,          \
-                                                                          const uint8_t *x, int64_t r)                 \
-    {                                                                                                                  \
-        tile(bits, size, TILE, w, l, x, r);                                                                            \
-    }
-KERNELS(4, 32)
-KERNELS(4, 64)
-KERNELS(4, 128)
-KERNELS(8, 32)
-KERNELS(8, 64)
-KERNELS(8, 128)
+ALL_PANEL_KERNELS(AVX512)
 
 void mica__int16_panel_avx512(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
                               const uint8_t *x, int64_t rows, float *out, void *memory, int64_t begin, int64_t end)
 {
-    static const kernels all[2][3] = {{{fill_4_32, tile_4_32_1, tile_4_32_8},
-                                       {fill_4_64, tile_4_64_1, tile_4_64_8},
-                                       {fill_4_128, tile_4_128_1, tile_4_128_8}},
-                                      {{fill_8_32, tile_8_32_1, tile_8_32_8},
-                                       {fill_8_64, tile_8_64_1, tile_8_64_8},
-                                       {fill_8_128, tile_8_128_1, tile_8_128_8}}};
-    const kernels *k = &all[instr->in[1].affine.bits / 8][instr->in[1].affine.group_size / 64];
-    panels(k, instr, memory, w, row, x, rows, out, begin, end);
+    static const kernels table[2][3] = PANEL_TABLE;
+    panels(table, instr, memory, w, row, x, rows, out, begin, end);
 }
 
 size_t mica__int16_panel_avx512_bytes(void) { return sizeof(panel); }

@@ -47,13 +47,7 @@ static layout layout_of(const mica__tensor *w)
 /* q of one group of n, natural order; x is padded by zeros. Infinities and NaN make d NaN. */
 MICA__INLINE void round_group(const float *x, int64_t n, int8_t *q, float *d, float *dsum, int32_t *qsum)
 {
-    __m256 top = _mm256_setzero_ps(), bad = top;
-    for (int64_t i = 0; i < n; i += 8) {
-        __m256 v = _mm256_loadu_ps(x + i);
-        top = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), v), top);
-        bad = _mm256_add_ps(bad, _mm256_sub_ps(v, v));
-    }
-    float max = mica__hmax(top), inverse = max > 0 ? 127 / max : 0;
+    float bad, max = mica__max_abs(x, n, &bad), inverse = max > 0 ? 127 / max : 0;
     if (inverse > 0x1p126f) inverse = max = 0; /* all but zero */
     __m256 factor = _mm256_set1_ps(inverse);
     __m256i sum = _mm256_setzero_si256();
@@ -63,10 +57,8 @@ MICA__INLINE void round_group(const float *x, int64_t n, int8_t *q, float *d, fl
         __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
         _mm_storel_epi64((__m128i *)(void *)(q + i), _mm_packs_epi16(narrow, narrow));
     }
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    int total = _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
-    *d = max / 127 + mica__hsum(bad);
+    const int32_t total = mica__hsum_epi32(sum);
+    *d = max / 127 + bad;
     *dsum = *d * (float)total;
     *qsum = 128 * total;
 }
@@ -454,10 +446,6 @@ MICA__AVX2 static void interleave(int bits, int size, const layout *l, const uin
     }
 }
 
-/* Compilers take integer sums apart into trees, for which there are not enough registers; a value that passes through here
- * they take as it is. */
-#define KEEP(v) __asm__("" : "+x"(v))
-
 /* Integer sums over one run of 8 steps, for T rows of x and two vectors of rows of w, added to totals[t][v]. x: the first word of the run in
  * the first row; `split`: its second half is 4 words further on. */
 MICA__INLINE void run_sums(bool split, int T, const uint8_t *w, const uint8_t *x, int64_t x_stride,
@@ -475,8 +463,8 @@ MICA__INLINE void run_sums(bool split, int T, const uint8_t *w, const uint8_t *x
             __m256i q = _mm256_set1_epi32(word), p0 = _mm256_maddubs_epi16(w0, q), p1 = _mm256_maddubs_epi16(w1, q);
             sums[t][0] = i ? _mm256_add_epi16(sums[t][0], p0) : p0;
             sums[t][1] = i ? _mm256_add_epi16(sums[t][1], p1) : p1;
-            KEEP(sums[t][0]);
-            KEEP(sums[t][1]);
+            MICA__KEEP(sums[t][0]);
+            MICA__KEEP(sums[t][1]);
         }
     }
     MICA__UNROLL

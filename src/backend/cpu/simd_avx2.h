@@ -14,6 +14,10 @@
 
 #define MICA__INLINE static inline __attribute__((always_inline, unused)) MICA__AVX2
 
+/* Keeps v in one register, at this place. Compilers otherwise mix the sums of several rows until the registers do not suffice, or load
+ * an operand again for every instruction that it takes part in. */
+#define MICA__KEEP(v) __asm__ volatile("" : "+x"(v))
+
 /* The lanes as a tree: ((0+4) + (2+6)) + ((1+5) + (3+7)). */
 MICA__INLINE float mica__hsum(__m256 v)
 {
@@ -27,6 +31,26 @@ MICA__INLINE float mica__hmax(__m256 v)
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+/* The largest of |x[i]|, n a multiple of 8. *bad is NaN if any x is NaN or infinite, else 0. */
+MICA__INLINE float mica__max_abs(const float *x, int64_t n, float *bad)
+{
+    __m256 top = _mm256_setzero_ps(), rest = top;
+    for (int64_t i = 0; i < n; i += 8) {
+        const __m256 v = _mm256_loadu_ps(x + i);
+        top = _mm256_max_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), v), top);
+        rest = _mm256_add_ps(rest, _mm256_sub_ps(v, v));
+    }
+    *bad = mica__hsum(rest);
+    return mica__hmax(top);
+}
+
+MICA__INLINE int32_t mica__hsum_epi32(__m256i v)
+{
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
 }
 
 MICA__INLINE __m256 mica__load8(const void *p, mica_dtype dtype)
