@@ -31,6 +31,10 @@ MICA__INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_ro
                     __m256i two_x = _mm256_set1_epi32(word);
                     sum[t][0] = _mm256_add_epi32(sum[t][0], _mm256_madd_epi16(two_x, w0));
                     sum[t][1] = _mm256_add_epi32(sum[t][1], _mm256_madd_epi16(two_x, w1));
+                    if (two) { /* gcc unrolls the short runs of a group of 32 and spills; longer runs are faster without */
+                        MICA__KEEP(sum[t][0]);
+                        MICA__KEEP(sum[t][1]);
+                    }
                 }
             }
         }
