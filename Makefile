@@ -45,7 +45,7 @@ format: ## formats all C as .clang-format says
 format-check: ## fails if `make format` would change something
 	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 
-lint: all ## clang-tidy and cppcheck, quick checks
+lint: all ## clang-tidy, cppcheck and mypy, quick checks
 	@scripts/install-deps.sh check
 	@scripts/lint.sh build/release
 

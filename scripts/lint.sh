@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: scripts/lint.sh [BUILD]      clang-tidy and cppcheck over the project's own C, quick checks only
+# usage: scripts/lint.sh [BUILD]      clang-tidy and cppcheck over the project's own C, mypy over its Python; quick checks only
 #
 # BUILD is a build folder with compile_commands.json (default build/release). clang-tidy's checks are in .clang-tidy.
 set -eu
@@ -18,3 +18,5 @@ echo "cppcheck: $(cppcheck --version)"
 # shellcheck disable=SC2086
 cppcheck --quiet -j "$jobs" --std=c17 --enable=warning,portability --inline-suppr --error-exitcode=1 \
     --suppressions-list=.cppcheck -D_GNU_SOURCE -Iinclude -Isrc $sources
+echo "mypy: $(mypy --version)"
+mypy # pyproject.toml says of what, and how strictly

@@ -96,16 +96,16 @@ class Update:
         return a
 
     def add(self, value: Any) -> core.array:
-        return self._apply(value, lambda x, y: x + y)
+        return self._apply(value, core.add)
 
     def subtract(self, value: Any) -> core.array:
-        return self._apply(value, lambda x, y: x - y)
+        return self._apply(value, core.subtract)
 
     def multiply(self, value: Any) -> core.array:
-        return self._apply(value, lambda x, y: x * y)
+        return self._apply(value, core.multiply)
 
     def divide(self, value: Any) -> core.array:
-        return self._apply(value, lambda x, y: x / y)
+        return self._apply(value, core.divide)
 
     def maximum(self, value: Any) -> core.array:
         return self._apply(value, core.maximum)

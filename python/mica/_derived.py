@@ -13,8 +13,7 @@ Axes = Union[int, Sequence[int], None]
 
 
 def isnan(a: Any) -> array:
-    a = _as_array(a)
-    return a != a
+    return core.not_equal(a, a)
 
 
 def isinf(a: Any) -> array:
@@ -53,9 +52,9 @@ def array_equal(a: Any, b: Any, equal_nan: bool = False) -> array:
 
 
 def nan_to_num(a: Any, nan: float = 0.0, posinf: Optional[float] = None, neginf: Optional[float] = None) -> array:
-    a = _as_array(a)
+    a = given = _as_array(a)
     if a.dtype not in _FLOATS:
-        return a
+        return given
     largest = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float64": 1.7976931348623157e308}.get(a.dtype.name, 3.4028234663852886e38)
     a = core.where(isnan(a), core.full((), nan, a.dtype), a)
     a = core.where(isposinf(a), core.full((), largest if posinf is None else posinf, a.dtype), a)
@@ -63,8 +62,8 @@ def nan_to_num(a: Any, nan: float = 0.0, posinf: Optional[float] = None, neginf:
 
 
 def _float(a: Any) -> array:
-    a = _as_array(a)
-    return a if a.dtype in _FLOATS else a.astype(core.float32)
+    made = _as_array(a)
+    return made if made.dtype in _FLOATS else made.astype(core.float32)
 
 
 def tan(a: Any) -> array:
@@ -178,10 +177,10 @@ def meshgrid(*arrays: array, sparse: bool = False, indexing: str = "xy") -> list
 
 
 def _at_least(n: int, a: Any, where: Sequence[int]) -> array:
-    a = _as_array(a)
-    for axis in where[len(where) - max(0, n - a.ndim) :]:
-        a = core.expand_dims(a, axis)
-    return a
+    made = _as_array(a)
+    for axis in where[len(where) - max(0, n - made.ndim) :]:
+        made = core.expand_dims(made, axis)
+    return made
 
 
 def atleast_1d(a: Any) -> array:
@@ -193,8 +192,8 @@ def atleast_2d(a: Any) -> array:
 
 
 def atleast_3d(a: Any) -> array:
-    a = atleast_2d(_as_array(a)) if _as_array(a).ndim < 2 else _as_array(a)
-    return core.expand_dims(a, 2) if a.ndim == 2 else a
+    made = atleast_2d(a)
+    return core.expand_dims(made, 2) if made.ndim == 2 else made
 
 
 def unflatten(a: array, axis: int, shape: Sequence[int]) -> array:
@@ -245,30 +244,30 @@ def tile(a: Any, reps: Union[int, Sequence[int]]) -> array:
     times = [reps] if isinstance(reps, int) else list(reps)
     n = max(a.ndim, len(times))
     times = [1] * (n - len(times)) + times
-    a = core.reshape(a, [1] * (n - a.ndim) + list(a.shape))
+    made = core.reshape(a, [1] * (n - a.ndim) + list(a.shape))
     for axis, k in enumerate(times):
         if k != 1:
-            a = core.concatenate([a] * k, axis) if k else core._slice(a, axis, 0, 0, 1)
-    return a
+            made = core.concatenate([made] * k, axis) if k else core._slice(made, axis, 0, 0, 1)
+    return made
 
 
 def pad(a: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> array:
-    a = _as_array(a)
+    made = _as_array(a)
     if mode not in ("constant", "edge"):
         raise ValueError(f"mode is {mode!r}, expected 'constant' or 'edge'")
     widths = [(pad_width, pad_width)] if isinstance(pad_width, int) else pad_width
     if isinstance(widths[0], int):
         widths = [tuple(widths) if len(widths) == 2 else (widths[0], widths[0])]
-    widths = list(widths) * a.ndim if len(widths) == 1 else widths
+    widths = list(widths) * made.ndim if len(widths) == 1 else widths
     for axis, (before, after) in enumerate(widths):
-        parts = [a]
-        for width, edge, at in ((before, 0, 0), (after, a.shape[axis] - 1, len(parts))):
+        parts = [made]
+        for width, edge, at in ((before, 0, 0), (after, made.shape[axis] - 1, len(parts))):
             if width:
-                shape = [width if i == axis else n for i, n in enumerate(a.shape)]
-                fill = core.broadcast_to(core._slice(a, axis, edge, edge + 1, 1), shape) if mode == "edge" else None
-                parts.insert(0 if at == 0 else len(parts), core.full(shape, constant_values, a.dtype) if fill is None else fill)
-        a = core.concatenate(parts, axis) if len(parts) > 1 else a
-    return a
+                shape = [width if i == axis else n for i, n in enumerate(made.shape)]
+                fill = core.broadcast_to(core._slice(made, axis, edge, edge + 1, 1), shape) if mode == "edge" else None
+                parts.insert(0 if at == 0 else len(parts), core.full(shape, constant_values, made.dtype) if fill is None else fill)
+        made = core.concatenate(parts, axis) if len(parts) > 1 else made
+    return made
 
 
 # ---- orders -------------------------------------------------------------------------------------------------------------

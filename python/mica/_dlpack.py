@@ -43,9 +43,11 @@ _api.PyCapsule_SetName.argtypes = [ctypes.py_object, ctypes.c_char_p]
 _held: dict[int, Any] = {}  # by address of the description: what it refers to
 
 
-@_DELETER
-def _release(managed: Any) -> None:
+def _forget(managed: Any) -> None:
     _held.pop(ctypes.addressof(managed.contents), None)
+
+
+_release = _DELETER(_forget)
 
 
 _NAME = b"dltensor"

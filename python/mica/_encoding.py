@@ -69,7 +69,8 @@ class Encoding:
 
     @property
     def tokens(self) -> list[str]:
-        return self._tokenizer.convert_ids_to_tokens(self.ids)
+        tokens: list[str] = self._tokenizer.convert_ids_to_tokens(self.ids)
+        return tokens
 
     @property
     def sequence_ids(self) -> list[Optional[int]]:
@@ -109,7 +110,7 @@ class Encoding:
         return (at[0][0], at[-1][1]) if at else None
 
 
-class BatchEncoding(UserDict):
+class BatchEncoding(UserDict[str, Any]):
     """The fields of encoded texts ("input_ids", "attention_mask" ...): a dictionary whose entries are attributes, too."""
 
     def __init__(
@@ -123,7 +124,7 @@ class BatchEncoding(UserDict):
         super().__init__(data)
         if encoding is not None and not isinstance(encoding, (list, tuple)):
             encoding = [encoding]
-        self._encodings = encoding
+        self._encodings: Optional[list[Encoding]] = encoding
         self._n_sequences = n_sequences
         self.convert_to_tensors(tensor_type, prepend_batch_axis)
 

@@ -7,7 +7,7 @@ when the C function has returned, so nothing is lost on the way through C.
 from __future__ import annotations
 
 import ctypes
-from ctypes import byref, c_int32
+from ctypes import byref, c_int32, c_void_p
 from typing import Any, Callable, Optional
 
 from . import _lib, _tensors
@@ -149,7 +149,7 @@ class Batch(_lib.Handle):
     def __init__(self, model: _lib.Handle, max_context: int = 0, kv: tuple[int, int] = (0, 0)):
         """kv: bits and group size of the caches; zeros are the model's."""
         options = _lib.SessionOptions(max_context=max_context, kv_bits=kv[0], kv_group_size=kv[1])
-        pointer = _lib.c_void_p()
+        pointer = c_void_p()
         self.kv = kv
         _lib.call(C.mica_batch_create, byref(pointer), model.value, byref(options))
         super().__init__(pointer, C.mica_batch_free)
@@ -219,13 +219,13 @@ class Session(_lib.Handle):
 
     def __init__(self, model: _lib.Handle, max_context: int = 0):
         options = _lib.SessionOptions(max_context=max_context)
-        pointer = _lib.c_void_p()
+        pointer = c_void_p()
         _lib.call(C.mica_session_create, byref(pointer), model.value, byref(options))
         super().__init__(pointer, C.mica_session_free)
         self.model = model
 
     def __len__(self) -> int:
-        return C.mica_session_length(self.value)
+        return int(C.mica_session_length(self.value))
 
     def truncate(self, n: int) -> None:
         _lib.call(C.mica_session_truncate, self.value, n)

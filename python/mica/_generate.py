@@ -32,7 +32,8 @@ def settings_of(path: str, config: Any) -> GenerationConfig:
     text = _lib.checkpoint_text(path, "generation_config.json")
     if text is None:
         return GenerationConfig.from_model_config(config)
-    return GenerationConfig.from_dict(json.loads(text))
+    settings: GenerationConfig = GenerationConfig.from_dict(json.loads(text))
+    return settings
 
 
 def _fields(config: Any) -> dict[str, Any]:
@@ -54,10 +55,11 @@ def fresh_seed() -> int:
 def set_seed(seed: int, deterministic: bool = False) -> None:
     """Makes what is drawn at random from here on repeatable."""
     random.seed(seed)
-    for name, function in (("numpy", lambda m: m.random.seed(seed % 2**32)), ("torch", lambda m: m.manual_seed(seed))):
-        module = sys.modules.get(name)
-        if module is not None:
-            function(module)
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None:
+        numpy.random.seed(seed % 2**32)
+    if torch is not None:
+        torch.manual_seed(seed)
 
 
 def processed(settings: dict[str, Any], input_ids: Any, scores: Any, n_prompt: Optional[int], removed: float) -> Any:

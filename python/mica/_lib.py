@@ -516,7 +516,7 @@ def ids_array(ids: Any) -> Any:
 
 def take_ids(ids: Ids) -> list[int]:
     """The list that the library made, as Python's; it is released."""
-    values = ids.data[: ids.n] if ids.n else []
+    values: list[int] = ids.data[: ids.n] if ids.n else []
     C.mica_ids_release(byref(ids))
     return values
 
@@ -547,14 +547,16 @@ def checkpoint_text(path: str, name: str) -> Optional[str]:
     return take_text(out)
 
 
-@NOTICE
 def _log_notice(_context: Any, message: bytes) -> None:
     logging.getLogger("mica").warning("%s", message.decode("utf-8", "replace"))
 
 
+_LOG_NOTICE = NOTICE(_log_notice)
+
+
 def notices() -> Notices:
     """Notices of the library go to the logger "mica"."""
-    return Notices(_log_notice, None)
+    return Notices(_LOG_NOTICE, None)
 
 
 class Handle:

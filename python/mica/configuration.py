@@ -43,7 +43,7 @@ class PretrainedConfig:
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: Union[str, os.PathLike], return_unused_kwargs: bool = False, **kwargs: Any
+        cls, pretrained_model_name_or_path: Union[str, os.PathLike[str]], return_unused_kwargs: bool = False, **kwargs: Any
     ) -> Any:
         """From a folder, a .json or .gguf file, or a Hub id. Other arguments override fields that the file has."""
         name = os.fspath(pretrained_model_name_or_path)
@@ -70,7 +70,8 @@ class PretrainedConfig:
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "PretrainedConfig":
         name = "".join(part.capitalize() for part in str(config_dict.get("model_type", "")).split("_")) + "Config"
         made = type(name, (PretrainedConfig,), {"__module__": cls.__module__})
-        return made(**{**config_dict, **kwargs})
+        config: PretrainedConfig = made(**{**config_dict, **kwargs})
+        return config
 
     def get_text_config(self, decoder: Optional[bool] = None, encoder: Optional[bool] = None) -> "PretrainedConfig":
         text = self.__dict__.get("text_config")
@@ -88,7 +89,7 @@ class PretrainedConfig:
         for key, value in config_dict.items():
             setattr(self, key, value)
 
-    def save_pretrained(self, save_directory: Union[str, os.PathLike], push_to_hub: bool = False, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: Union[str, os.PathLike[str]], push_to_hub: bool = False, **kwargs: Any) -> None:
         folder = Path(save_directory)
         if folder.is_file():
             raise ValueError(f"{folder} is a file; a configuration is saved to a folder")
@@ -117,7 +118,7 @@ class AutoConfig:
         raise OSError("AutoConfig is made with AutoConfig.from_pretrained(...)")
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Union[str, os.PathLike], **kwargs: Any) -> Any:
+    def from_pretrained(cls, pretrained_model_name_or_path: Union[str, os.PathLike[str]], **kwargs: Any) -> Any:
         return PretrainedConfig.from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod

@@ -177,9 +177,11 @@ _borrowed: dict[int, Any] = {}
 _tickets = itertools.count(1)
 
 
-@_RELEASE
-def _give_back(ticket: Any) -> None:
+def _forget(ticket: Any) -> None:
     _borrowed.pop(ticket, None)
+
+
+_give_back = _RELEASE(_forget)
 
 
 def _borrow(values: Any, dtype: Dtype) -> "array":
@@ -261,11 +263,11 @@ class array:  # noqa: N801  (named as in mlx.core)
 
     @property
     def dtype(self) -> Dtype:
-        return _TYPES[C.mica_array_dtype(self._pointer)]
+        return _TYPES[int(C.mica_array_dtype(self._pointer))]
 
     @property
     def ndim(self) -> int:
-        return C.mica_array_ndim(self._pointer)
+        return int(C.mica_array_ndim(self._pointer))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -585,7 +587,7 @@ def __getattr__(name: str) -> Callable[..., array]:
     if name in _DERIVED:
         from . import _derived
 
-        value: Any = getattr(_derived, name)
+        value: Callable[..., array] = getattr(_derived, name)
     elif name in _ALIASES:
         value = globals()[_ALIASES[name]]
     else:
@@ -848,7 +850,7 @@ def matmul(a: Any, b: Any) -> array:
 
 def addmm(c: Any, a: Any, b: Any, alpha: float = 1.0, beta: float = 1.0) -> array:
     product = matmul(a, b)
-    return (product if alpha == 1.0 else product * alpha) + (c if beta == 1.0 else _as_array(c) * beta)
+    return _binary("add", product if alpha == 1.0 else product * alpha, c if beta == 1.0 else _as_array(c) * beta)
 
 
 def floor_divide(a: Any, b: Any) -> array:
@@ -880,8 +882,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None) -> array:
 
 
 def log_softmax(a: Any, axis: int = -1) -> array:
-    a = _as_array(a)
-    return a - _reduce("logsumexp", a, axis, True)
+    return _binary("subtract", a, _reduce("logsumexp", _as_array(a), axis, True))
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> array:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import json
 import os
+from ctypes import byref, c_void_p
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _files, _hub, _lib
 from ._lib import C
@@ -55,14 +56,18 @@ class GenerationConfig:
         if self.max_new_tokens is not None and self.max_new_tokens <= 0:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}, expected more than 0")
 
-    # Fields come from the table above; this tells type checkers.
+    # Fields come from the table above; these two tell type checkers.
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"there is no generation setting {name!r}")
+
+    if TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name: Union[str, os.PathLike],
+        pretrained_model_name: Union[str, os.PathLike[str]],
         config_file_name: Optional[str] = None,
         return_unused_kwargs: bool = False,
         **kwargs: Any,
@@ -105,7 +110,7 @@ class GenerationConfig:
 
     def save_pretrained(
         self,
-        save_directory: Union[str, os.PathLike],
+        save_directory: Union[str, os.PathLike[str]],
         config_file_name: Optional[str] = None,
         push_to_hub: bool = False,
         **kwargs: Any,
@@ -216,8 +221,8 @@ class CoreConfig(_lib.Handle):
     """The C library's own copy of settings, which checks them."""
 
     def __init__(self, fields: dict[str, Any]):
-        pointer = _lib.c_void_p()
-        _lib.call(C.mica_generation_config_create, _lib.byref(pointer), None)
+        pointer = c_void_p()
+        _lib.call(C.mica_generation_config_create, byref(pointer), None)
         super().__init__(pointer, C.mica_generation_config_free, plain=True)
         # Names that the library does not know are attributes of the program's own.
         known = {k: _plain(k, v) for k, v in fields.items() if k in SETTINGS and v is not None}

@@ -87,7 +87,7 @@ class MicaForCausalLM(_generate.GenerationMixin):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: Union[str, os.PathLike],
+        pretrained_model_name_or_path: Union[str, os.PathLike[str]],
         *model_args: Any,
         config: Any = None,
         dtype: Any = None,
@@ -221,19 +221,19 @@ class MicaForCausalLM(_generate.GenerationMixin):
 
     @property
     def vocab_size(self) -> int:
-        return self._info.vocab_size
+        return int(self._info.vocab_size)
 
     @property
     def hf_device_map(self) -> dict[str, str]:
         return {"": "mlx"}
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        n = self._info.n_parameters
-        return n - self._info.vocab_size * self._info.hidden_size if exclude_embeddings else n
+        n = int(self._info.n_parameters)
+        return n - int(self._info.vocab_size * self._info.hidden_size) if exclude_embeddings else n
 
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
         """Bytes of the weights as they are held in memory."""
-        return self._info.weight_bytes
+        return int(self._info.weight_bytes)
 
     def can_generate(self) -> bool:
         return True
@@ -294,7 +294,7 @@ class MicaForCausalLM(_generate.GenerationMixin):
 
     def save_pretrained(
         self,
-        save_directory: Union[str, os.PathLike],
+        save_directory: Union[str, os.PathLike[str]],
         is_main_process: bool = True,
         state_dict: Any = None,
         push_to_hub: bool = False,
@@ -413,9 +413,10 @@ class AutoModelForCausalLM:
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: Union[str, os.PathLike], *model_args: Any, **kwargs: Any
+        cls, pretrained_model_name_or_path: Union[str, os.PathLike[str]], *model_args: Any, **kwargs: Any
     ) -> MicaForCausalLM:
-        return MicaForCausalLM.from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+        made: MicaForCausalLM = MicaForCausalLM.from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+        return made
 
 
 _CODE = MicaForCausalLM.forward.__code__

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any, Optional
 
 
-class ModelOutput(OrderedDict):
+class ModelOutput(OrderedDict[str, Any]):
     """Fields by name, attribute or position. Fields that are None are attributes only."""
 
     _fields: tuple[str, ...] = ()

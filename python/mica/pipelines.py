@@ -212,7 +212,7 @@ class TextGenerationPipeline:
 def _continues(prompt: Any, shape: dict[str, Any]) -> bool:
     """Whether the answer goes on with the last message: asked for, or because it is the assistant's."""
     asked = shape["continue_final_message"]
-    return prompt[-1]["role"] == "assistant" if asked is None else bool(asked)
+    return bool(prompt[-1]["role"] == "assistant" if asked is None else asked)
 
 
 def _sort(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

@@ -22,7 +22,7 @@ class LogitsProcessor:
 LogitsWarper = LogitsProcessor
 
 
-class LogitsProcessorList(list):
+class LogitsProcessorList(list[Any]):
     """Processors, applied one after the other."""
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
@@ -47,7 +47,7 @@ class StoppingCriteria:
         raise NotImplementedError(f"{type(self).__name__} does not say when to stop (no __call__)")
 
 
-class StoppingCriteriaList(list):
+class StoppingCriteriaList(list[Any]):
     """Criteria, any of which may end a row."""
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:

@@ -95,8 +95,8 @@ _GROUPS = (32, 64, 128)
 
 def _group(fields: dict[str, Any]) -> int:
     """The group size that is asked for, if the engine has it; 64 otherwise."""
-    asked = fields.get("group_size") or fields.get("q_group_size")
-    return asked if asked in _GROUPS else 64
+    asked: Any = fields.get("group_size") or fields.get("q_group_size")
+    return int(asked) if asked in _GROUPS else 64
 
 
 def recipe(config: Any) -> Optional[str]:

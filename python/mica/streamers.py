@@ -124,7 +124,7 @@ class TextIteratorStreamer(TextStreamer):
 
     def __init__(self, tokenizer: Any, skip_prompt: bool = False, timeout: Optional[float] = None, **decode_kwargs: Any):
         super().__init__(tokenizer, skip_prompt, **decode_kwargs)
-        self.text_queue: Queue = Queue()
+        self.text_queue: Queue[Optional[str]] = Queue()
         self.stop_signal = None
         self.timeout = timeout
 
@@ -138,7 +138,7 @@ class TextIteratorStreamer(TextStreamer):
 
     def __next__(self) -> str:
         value = self.text_queue.get(timeout=self.timeout)
-        if value is self.stop_signal:
+        if value is None:
             raise StopIteration
         return value
 
@@ -148,7 +148,7 @@ class AsyncTextIteratorStreamer(TextStreamer):
 
     def __init__(self, tokenizer: Any, skip_prompt: bool = False, timeout: Optional[float] = None, **decode_kwargs: Any):
         super().__init__(tokenizer, skip_prompt, **decode_kwargs)
-        self.text_queue: asyncio.Queue = asyncio.Queue()
+        self.text_queue: asyncio.Queue[Optional[str]] = asyncio.Queue()
         self.stop_signal = None
         self.timeout = timeout
         self.loop = asyncio.get_running_loop()
@@ -163,6 +163,6 @@ class AsyncTextIteratorStreamer(TextStreamer):
 
     async def __anext__(self) -> str:
         value = await asyncio.wait_for(self.text_queue.get(), self.timeout)
-        if value is self.stop_signal:
+        if value is None:
             raise StopAsyncIteration
         return value

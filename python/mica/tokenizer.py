@@ -119,7 +119,7 @@ class Tokenizer:
             i += 1
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Union[str, os.PathLike], *inputs: Any, **kwargs: Any) -> Any:
+    def from_pretrained(cls, pretrained_model_name_or_path: Union[str, os.PathLike[str]], *inputs: Any, **kwargs: Any) -> Any:
         """From a folder, a .gguf file or a Hub id. Keyword arguments override entries of tokenizer_config.json."""
         name = os.fspath(pretrained_model_name_or_path)
         path = _hub.resolve(name, kwargs, what="tokenizer")
@@ -129,7 +129,7 @@ class Tokenizer:
 
     def save_pretrained(
         self,
-        save_directory: Union[str, os.PathLike],
+        save_directory: Union[str, os.PathLike[str]],
         legacy_format: Optional[bool] = None,
         filename_prefix: Optional[str] = None,
         push_to_hub: bool = False,
@@ -184,12 +184,12 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         """Tokens of the model's vocabulary, without added ones."""
-        return C.mica_tokenizer_vocab_size(self._handle.value)
+        return int(C.mica_tokenizer_vocab_size(self._handle.value))
 
     @property
     def is_bpe(self) -> bool:
         """Tokens join without spaces that would have to be cleaned up."""
-        return C.mica_tokenizer_model_type(self._handle.value) == b"BPE"
+        return bool(C.mica_tokenizer_model_type(self._handle.value) == b"BPE")
 
     def __len__(self) -> int:
         return len(self._all())
@@ -240,7 +240,10 @@ class Tokenizer:
     def _id(self, token: str) -> Optional[int]:
         text = _lib.utf8(token)
         i = C.mica_tokenizer_id(self._handle.value, text, len(text))
-        return self.unk_token_id if i < 0 else i
+        if i >= 0:
+            return int(i)
+        unknown: Optional[int] = None if token == self.unk_token else self.unk_token_id
+        return unknown
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
         """Id of a token, or ids of a list of them; the unknown token's for one that is not there."""
@@ -257,7 +260,7 @@ class Tokenizer:
         return [self._token(int(i)) for i in ids if int(i) not in special]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
-        return self.decode([i for i in self.convert_tokens_to_ids(tokens) if i is not None])
+        return str(self.decode([i for i in self.convert_tokens_to_ids(tokens) if i is not None]))
 
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
         """Adds tokens that are then found in the text as a whole; returns how many are new."""
@@ -673,13 +676,13 @@ class Tokenizer:
             name = name or ("tool_use" if tools is not None and "tool_use" in own else "default")
             if name not in own:
                 raise ValueError(f"this model has the templates {', '.join(sorted(own))}; name one with chat_template=")
-            return own[name]
+            return str(own[name])
         template = chat_template if chat_template is not None else own
         if template is None:
             raise ValueError(
                 "this tokenizer has no chat template: set tokenizer.chat_template, or give one with chat_template="
             )
-        return template
+        return str(template)
 
     def _compiled(self, source: str) -> _lib.Handle:
         handle = self._templates.get(source)
@@ -704,7 +707,7 @@ class Tokenizer:
     def apply_chat_template(
         self,
         conversation: Any,
-        tools: Optional[list[Union[dict, Callable]]] = None,
+        tools: Optional[list[Union[dict[str, Any], Callable[..., Any]]]] = None,
         documents: Optional[list[dict[str, str]]] = None,
         chat_template: Optional[str] = None,
         add_generation_prompt: bool = False,
@@ -836,5 +839,6 @@ class AutoTokenizer:
         raise OSError("AutoTokenizer is made with AutoTokenizer.from_pretrained(...)")
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Union[str, os.PathLike], *inputs: Any, **kwargs: Any) -> Tokenizer:
-        return Tokenizer.from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
+    def from_pretrained(cls, pretrained_model_name_or_path: Union[str, os.PathLike[str]], *inputs: Any, **kwargs: Any) -> Tokenizer:
+        made: Tokenizer = Tokenizer.from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
+        return made

@@ -155,7 +155,7 @@ def _for_transformers(name: str, ours: Any, package: Any) -> Any:
     if name != "AutoModelForCausalLM":
         return ours
 
-    class AutoModelForCausalLM(ours):  # type: ignore[misc, valid-type]
+    class AutoModelForCausalLM(ours):  # type: ignore[misc]
         @classmethod
         def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
             if _wants_us(kwargs.get("device_map")):
@@ -207,7 +207,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             spec = finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None and not _without_torch(name):
-                    spec.loader = _Loader(spec.loader, change)  # type: ignore[arg-type]
+                    spec.loader = _Loader(spec.loader, change)
                 return spec
         return None
 

@@ -26,7 +26,12 @@ def model_folders() -> list[Path]:
     return [OWN_MODEL, *(p for p in others if p.name != OWN_MODEL.name)]
 
 
-@pytest.fixture(scope="session", params=model_folders(), ids=lambda p: p.name)
+def folder_name(folder: Any) -> str:
+    """What a test's parameter is called."""
+    return str(folder.name)
+
+
+@pytest.fixture(scope="session", params=model_folders(), ids=folder_name)
 def folder(request: Any) -> str:
     return str(request.param)
 

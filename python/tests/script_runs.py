@@ -52,7 +52,8 @@ def assert_close(found: Any, wanted: Any) -> None:
 
 
 def expected() -> dict[str, str]:
-    return json.loads((SCRIPTS / "expected.json").read_text(encoding="utf-8"))
+    texts: dict[str, str] = json.loads((SCRIPTS / "expected.json").read_text(encoding="utf-8"))
+    return texts
 
 
 def torch_python() -> str:

@@ -176,7 +176,7 @@ def test_assignment() -> None:
 
 
 def test_assignment_leaves_shared_memory_alone() -> None:
-    numbers = np.ones(4, "float32")
+    numbers: Any = np.ones(4, "float32")
     a = mx.array(numbers)
     view = np.asarray(a)
     a[1] = 5

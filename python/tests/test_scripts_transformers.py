@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from conftest import OWN_MODEL, model_folders, run_python
+from conftest import OWN_MODEL, folder_name, model_folders, run_python
 from script_runs import NAMES, assert_same, expected, run_all, torch_python, transformers_python
 
 
@@ -24,7 +24,7 @@ def real(model: Path) -> dict[str, str]:
     return run_all(torch_python(), "cpu", "pt", model=model, models=MODELS)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda p: p.name)
+@pytest.mark.parametrize("model", MODELS, ids=folder_name)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_scripts(environment: str, model: Path) -> None:
     python, arguments = ENVIRONMENTS[environment]

@@ -10,7 +10,8 @@ from conftest import SHARED, reference
 
 
 def rows(kind: str) -> dict[str, Any]:
-    return reference("settings", "reference.json")[kind]
+    found: dict[str, Any] = reference("settings", "reference.json")[kind]
+    return found
 
 
 def plain(settings: dict[str, Any]) -> dict[str, Any]:

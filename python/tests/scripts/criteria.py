@@ -1,6 +1,7 @@
 """Stopping criteria of one's own, stop strings, and the library's criteria in a list."""
 import json
 import sys
+from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, MaxLengthCriteria, StoppingCriteria, StoppingCriteriaList
 
@@ -11,10 +12,10 @@ inputs = tokenizer("The river", return_tensors=tensors)
 
 
 class StopOn(StoppingCriteria):
-    def __init__(self, text):
+    def __init__(self, text: str):
         self.text = text
 
-    def __call__(self, input_ids, scores, **kwargs):
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> bool:
         return self.text in tokenizer.decode(input_ids[0])
 
 

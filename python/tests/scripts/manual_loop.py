@@ -1,6 +1,7 @@
 """Greedy decoding by hand: a cache object that the model fills, one token at a time, and the cache that generate returns."""
 import json
 import sys
+from typing import Any
 
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
@@ -9,12 +10,15 @@ name, tensors = sys.argv[1:3]
 tokenizer = AutoTokenizer.from_pretrained(name)
 model = AutoModelForCausalLM.from_pretrained(name, device_map="mlx", dtype="float32")
 inputs = tokenizer("The tower", return_tensors=tensors)
-if tensors == "pt":
+
+
+def join(parts: list[Any]) -> Any:
+    if tensors == "np":
+        return np.concatenate(parts, axis=-1)
     import torch
 
-    join = lambda parts: torch.cat(parts, dim=-1)
-else:
-    join = lambda parts: np.concatenate(parts, axis=-1)
+    return torch.cat(parts, dim=-1)
+
 
 past_key_values = DynamicCache()
 input_ids, generated = inputs["input_ids"], inputs["input_ids"]
@@ -27,7 +31,8 @@ for _ in range(10):
     input_ids = next_token
 print(json.dumps([generated.tolist(), past_key_values.get_seq_length()]))
 
-past, ids, text = None, inputs["input_ids"], []
+past: Any = None
+ids, text = inputs["input_ids"], []
 for _ in range(6):
     outputs = model(ids, past_key_values=past)
     past, ids = outputs.past_key_values, outputs.logits[:, -1:, :].argmax(-1)

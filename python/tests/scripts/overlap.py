@@ -19,11 +19,11 @@ print(json.dumps("".join(parts)))
 
 
 class Upper(TextStreamer):
-    def on_finalized_text(self, text, stream_end=False):
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
         said.append(text.upper())
 
 
-said = []
+said: list[str] = []
 model.generate(**inputs, streamer=Upper(tokenizer), max_new_tokens=8)
 print(json.dumps("".join(said)))
 

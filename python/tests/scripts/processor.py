@@ -1,6 +1,7 @@
 """A logits processor of one's own, a prefix function, and library processors in a list."""
 import json
 import sys
+from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, LogitsProcessorList
 
@@ -13,11 +14,11 @@ inputs = tokenizer("The river", return_tensors=tensors)
 class Ban(LogitsProcessor):
     """In place, and counts its calls."""
 
-    def __init__(self, ids):
+    def __init__(self, ids: list[int]):
         self.ids = ids
-        self.calls = []
+        self.calls: list[list[int]] = []
 
-    def __call__(self, input_ids, scores):
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
         self.calls.append(list(input_ids.shape))
         scores[:, self.ids] = -float("inf")
         return scores
@@ -33,7 +34,7 @@ print(json.dumps([output.tolist(), ban.calls]))
 class Favour(LogitsProcessor):
     """Not in place: a new array."""
 
-    def __call__(self, input_ids, scores):
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
         return scores * 0.5 + (scores == scores[0].max()) * 3.0
 
 
@@ -42,7 +43,7 @@ print(json.dumps(model.generate(**inputs, logits_processor=[Favour(), Ban([7, 8]
 allowed = [[20, 30, 40], [50, 60]]
 
 
-def allow(batch_id, sent):
+def allow(batch_id: int, sent: Any) -> list[int]:
     return allowed[len(sent) % 2]
 
 

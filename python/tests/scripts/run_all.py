@@ -23,7 +23,7 @@ else:
 
     from transformers import AutoModelForCausalLM
 
-    AutoModelForCausalLM.from_pretrained = partial(AutoModelForCausalLM.from_pretrained, attn_implementation="eager")  # type: ignore[method-assign]
+    AutoModelForCausalLM.from_pretrained = partial(AutoModelForCausalLM.from_pretrained, attn_implementation="eager")
 
 
 

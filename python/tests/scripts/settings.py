@@ -1,6 +1,7 @@
 """Settings, configurations, outputs: what a script asks of them."""
 import json
 import sys
+from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -12,7 +13,7 @@ model = AutoModelForCausalLM.from_pretrained(name, device_map="mlx", dtype="floa
 print(json.dumps([model.config.model_type, model.num_parameters(), str(model.device), str(model.dtype).replace("torch.", "")]))
 print(json.dumps([type(model).__name__, model.generation_config.eos_token_id, model.generation_config.pad_token_id]))
 inputs = tokenizer("One says a giant", return_tensors=tensors)
-for arguments in (
+cases: list[dict[str, Any]] = [
     {"repetition_penalty": 1.3},
     {"no_repeat_ngram_size": 2},
     {"min_new_tokens": 12},
@@ -22,7 +23,8 @@ for arguments in (
     {"forced_eos_token_id": 4},
     {"sequence_bias": {(263,): -10.0}},
     {"generation_config": GenerationConfig(max_new_tokens=7)},
-):
+]
+for arguments in cases:
     arguments = {"max_new_tokens": 16, **arguments} if not {"max_length", "generation_config"} & set(arguments) else arguments
     print(json.dumps(model.generate(**inputs, **arguments).tolist()))
 result = model.generate(**inputs, max_new_tokens=4, return_dict_in_generate=True, output_scores=True, output_logits=True)

@@ -2,6 +2,7 @@
 import json
 import sys
 from threading import Thread
+from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextIteratorStreamer, TextStreamer
 
@@ -22,11 +23,11 @@ print(json.dumps([pieces, "".join(pieces)]))
 
 
 class Collector(TextStreamer):
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.parts = []
+        self.parts: list[tuple[str, bool]] = []
 
-    def on_finalized_text(self, text, stream_end=False):
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
         self.parts.append((text, stream_end))
 
 

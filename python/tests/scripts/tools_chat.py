@@ -1,6 +1,7 @@
 """Tools in a conversation: functions as schemas, a call and its answer in the history."""
 import json
 import sys
+from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -27,7 +28,7 @@ def get_current_temperature(location: str, unit: str = "celsius") -> float:
     return 22.0
 
 
-messages = [{"role": "user", "content": "Hey, what's the temperature in Paris right now?"}]
+messages: list[dict[str, Any]] = [{"role": "user", "content": "Hey, what's the temperature in Paris right now?"}]
 prompt = tokenizer.apply_chat_template(messages, tools=[get_current_temperature], chat_template=template, add_generation_prompt=True, tokenize=False)
 print(json.dumps(prompt))
 tool_call = {"name": "get_current_temperature", "arguments": {"location": "Paris, France", "unit": "celsius"}}

@@ -1,6 +1,7 @@
 """A watermark, seeds, a time limit, forced and forbidden words, and what generate refuses."""
 import json
 import sys
+from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 from transformers.generation import WatermarkingConfig
@@ -24,7 +25,10 @@ one = model.generate(**inputs, do_sample=True, top_k=20, temperature=1.5, max_ne
 set_seed(42)
 two = model.generate(**inputs, do_sample=True, top_k=20, temperature=1.5, max_new_tokens=12).tolist()
 print(one == two, len(one[0]))
-for wrong in ({"num_return_sequences": 2}, {"temprature": 0.5}, {"max_new_tokens": -1}, {"num_beams": 2, "num_return_sequences": 3}):
+mistakes: list[dict[str, Any]] = [
+    {"num_return_sequences": 2}, {"temprature": 0.5}, {"max_new_tokens": -1}, {"num_beams": 2, "num_return_sequences": 3}
+]
+for wrong in mistakes:
     try:
         model.generate(**inputs, **wrong)
         print(sorted(wrong), "no error")
