@@ -85,11 +85,21 @@ MICA_API mica_status mica_session_truncate(mica_session *s, int64_t n, mica_erro
 MICA_API mica_status mica_session_forward(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits,
                                           mica_error *err) MICA_NODISCARD;
 
-/* As mica_session_forward for every position, from embeddings [n, hidden_size] (mica_model_embed, or any) rather than from ids, and with a
- * look inside. logits: [n, vocab]. hidden_states (NULL: not wanted): [n_layers + 1, n, hidden_size], the embeddings and what each layer leaves, the
- * last one after the final norm. mica_session_ids then has -1 for these positions. */
-MICA_API mica_status mica_session_forward_embeddings(mica_session *s, const float *embeddings, size_t n, float *logits,
-                                                     float *hidden_states, mica_error *err) MICA_NODISCARD;
+/* New positions of one session, for mica_sessions_forward. NULL: not given, or not wanted. */
+typedef struct mica_forward {
+    mica_session *session;
+    const int32_t *ids;      /* [n]; NULL: there are embeddings, and mica_session_ids has -1 for these positions */
+    const float *embeddings; /* [n, hidden_size]: mica_model_embed, or any */
+    size_t n;
+    bool last_only; /* logits of the last position only */
+    float *logits;  /* [n, vocab], or [vocab] */
+    /* A look inside: [n_layers + 1, n, hidden_size], the embeddings and what each layer leaves, the last one after the final norm. */
+    float *hidden_states;
+} mica_forward;
+
+/* Runs the model over new positions of different sessions of one model, from ids or embeddings. The weights are read once for many positions,
+ * whoever they belong to, and each position gets, to the bit, what it gets when its session runs alone. */
+MICA_API mica_status mica_sessions_forward(const mica_forward *parts, size_t n, mica_error *err) MICA_NODISCARD;
 
 /* Makes any running call of the session end with MICA_CANCELLED at the next token; may be called from any thread or signal handler. */
 MICA_API void mica_session_cancel(mica_session *s);

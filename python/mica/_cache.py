@@ -65,8 +65,7 @@ class Continued:
     def fill(self, rows: list[list[int]], length: int) -> None:
         if len(rows) != len(self.sessions):
             raise ValueError(f"the cache holds {len(rows)} rows, there are {len(self.sessions)} now")
-        for session, row in zip(self.sessions, rows):
-            session.append(row)
+        _engine.forward([_engine.Part(session, row) for session, row in zip(self.sessions, rows) if row])
         self.length = length
 
     def crop(self, n: int) -> None:

@@ -235,20 +235,40 @@ class Session(_lib.Handle):
         if pointer is not None:
             C.mica_session_cancel(pointer)
 
-    def append(self, ids: list[int]) -> None:
-        _call(self.cancel, C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), False, None)
 
-    def forward(self, ids: list[int], out: Any) -> None:
-        """Runs the model over ids after what is there; out: numpy float32 [len(ids), vocab], written in place."""
-        _call(self.cancel, C.mica_session_forward, self.value, _lib.ids_array(ids), len(ids), True, out.ctypes.data)
+class Part:
+    """New positions of one session: ids, or embeddings [n, hidden], and what is wanted of them, numpy float32 arrays that are written in
+    place: logits [n, vocab], hidden_states [layers + 1, n, hidden]."""
+
+    __slots__ = ("session", "ids", "embeddings", "logits", "hidden_states")
+
+    def __init__(self, session: Session, ids: Any = None, embeddings: Any = None, logits: Any = None, hidden_states: Any = None):
+        self.session = session
+        self.ids = None if ids is None else _lib.ids_array(ids)
+        self.embeddings, self.logits, self.hidden_states = embeddings, logits, hidden_states
+
+    def c(self) -> Any:
+        def address(array: Any) -> Any:
+            return None if array is None else array.ctypes.data
+
+        n = len(self.embeddings) if self.ids is None else len(self.ids)
+        made = _lib.Forward(session=self.session.value, embeddings=address(self.embeddings), n=n)
+        if self.ids is not None:
+            made.ids = self.ids
+        made.logits, made.hidden_states = address(self.logits), address(self.hidden_states)
+        return made
 
 
-    def forward_embeddings(self, embeddings: Any, out: Any, hidden: Any) -> None:
-        """The same from embeddings [n, hidden]; hidden: [layers + 1, n, hidden] or None, written in place."""
-        inside = None if hidden is None else hidden.ctypes.data
-        _call(
-            self.cancel, C.mica_session_forward_embeddings, self.value, embeddings.ctypes.data, len(embeddings), out.ctypes.data, inside
-        )
+def forward(parts: list[Part]) -> None:
+    """Runs the model over new positions of different sessions of one model, all of them together."""
+    sessions = [part.session for part in parts]
+
+    def cancel() -> None:
+        for session in sessions:
+            session.cancel()
+
+    if parts:
+        _call(cancel, C.mica_sessions_forward, (_lib.Forward * len(parts))(*(part.c() for part in parts)), len(parts))
 
 
 def flat(rows: list[list[int]]) -> Any:

@@ -84,20 +84,25 @@ def continued(model: "MicaForCausalLM", cache: Any, inputs: Inputs, states: bool
     hidden = np.zeros((info.n_layers + 1, inputs.n_rows, inputs.width, info.hidden_size), "float32") if states else None
     if inputs.embeddings is not None and inputs.embeddings.shape[2] != info.hidden_size:
         raise ValueError(f"inputs_embeds have {inputs.embeddings.shape[2]} elements each, the model's have {info.hidden_size}")
+    parts, places = [], []
     for i, session in enumerate(state.sessions):
         at = inputs.seen(i)
         if not at:
             continue
-        out = np.empty((len(at), info.vocab_size), "float32")
-        if inputs.embeddings is None and not states:
-            session.forward([inputs.rows[i][k] for k in at], out)
+        part = _engine.Part(session, logits=np.empty((len(at), info.vocab_size), "float32"))
+        if inputs.embeddings is None:
+            part.ids = _lib.ids_array([inputs.rows[i][k] for k in at])
         else:
-            source = inputs.embeddings[i, at] if inputs.embeddings is not None else embed(model, [inputs.rows[i][k] for k in at])
-            inside = np.empty((info.n_layers + 1, len(at), info.hidden_size), "float32") if states else None
-            session.forward_embeddings(np.ascontiguousarray(source), out, inside)
-            if hidden is not None:
-                hidden[:, i, at] = inside
-        logits[i, at] = out
+            part.embeddings = np.ascontiguousarray(inputs.embeddings[i, at])
+        if states:
+            part.hidden_states = np.empty((info.n_layers + 1, len(at), info.hidden_size), "float32")
+        parts.append(part)
+        places.append((i, at))
+    _engine.forward(parts)
+    for part, (i, at) in zip(parts, places):
+        logits[i, at] = part.logits
+        if hidden is not None:
+            hidden[:, i, at] = part.hidden_states
     state.length += inputs.width
     return logits, hidden
 

@@ -228,6 +228,18 @@ class SessionOptions(Structure):
     _fields_ = [("max_context", c_int64), ("seed", c_uint64), ("kv_bits", c_int), ("kv_group_size", c_int)]
 
 
+class Forward(Structure):
+    _fields_ = [
+        ("session", c_void_p),
+        ("ids", POINTER(c_int32)),
+        ("embeddings", c_void_p),
+        ("n", c_size_t),
+        ("last_only", c_bool),
+        ("logits", c_void_p),
+        ("hidden_states", c_void_p),
+    ]
+
+
 class BatchStep(Structure):
     _fields_ = [
         ("step", c_size_t),
@@ -441,8 +453,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mica_session_cancel": (None, [c_void_p]),
     "mica_session_length": (c_int64, [c_void_p]),
     "mica_session_truncate": (c_int, [c_void_p, c_int64, _ERR]),
-    "mica_session_forward_embeddings": (c_int, [c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, _ERR]),
     "mica_session_forward": (c_int, [c_void_p, _IDS, c_size_t, c_bool, c_void_p, _ERR]),
+    "mica_sessions_forward": (c_int, [POINTER(Forward), c_size_t, _ERR]),
     "mica_batch_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(SessionOptions), _ERR]),
     "mica_batch_free": (None, [c_void_p]),
     "mica_batch_cancel": (None, [c_void_p]),

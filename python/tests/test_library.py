@@ -25,6 +25,7 @@ STRUCTURES = {
     "mica_chat_template_options": _lib.ChatTemplateOptions,
     "mica_setting": _lib.Setting,
     "mica_session_options": _lib.SessionOptions,
+    "mica_forward": _lib.Forward,
     "mica_batch_step": _lib.BatchStep,
     "mica_batch_callbacks": _lib.BatchCallbacks,
     "mica_batch_request": _lib.BatchRequest,

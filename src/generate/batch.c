@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include "base/memory.h"
+#include "pass.h"
 #include "search.h"
 #include <stdlib.h>
 
@@ -172,21 +173,36 @@ mica_status mica_batch_generate(mica_batch *b, const mica_batch_request *request
 
 /* ---- forward ------------------------------------------------------------------------------------------------------------------- */
 
-/* The tokens between paddings, each piece straight to its place. */
-static mica_status forward_row(mica_session *s, const int32_t *ids, const uint8_t *mask, size_t n, float *logits,
-                               mica_error *err)
+enum { GROUP_ROWS = 32 }; /* whose caches are there at a time */
+
+/* Logits of the n tokens that were seen, one after another, go to their places; those of padding become 0. */
+static void spread(float *logits, const uint8_t *mask, size_t n, size_t width, size_t vocab)
 {
-    const size_t vocab = (size_t)s->model->spec.vocab;
-    MICA_TRY(mica_session_truncate(s, 0, err));
-    for (size_t i = 0, end; i < n; i = end) {
-        bool padding = mask && !mask[i];
-        for (end = i + 1; end < n && (mask && !mask[end]) == padding;) end++;
-        if (padding) {
-            memset(logits + i * vocab, 0, (end - i) * vocab * sizeof *logits);
-        } else {
-            MICA_TRY(mica__session_run(s, ids + i, end - i, true, logits + i * vocab, err));
+    for (size_t i = width; i-- > 0;) {
+        if (mask && !mask[i]) {
+            memset(logits + i * vocab, 0, vocab * sizeof *logits);
+        } else if (--n != i) {
+            memcpy(logits + i * vocab, logits + n * vocab, vocab * sizeof *logits);
         }
     }
+}
+
+/* Rows whose padding is left out, in seen [n_rows, width]. */
+static mica_status forward_group(mica_batch *b, const int32_t *ids, const uint8_t *mask, size_t n_rows, size_t width,
+                                 int32_t *seen, float *logits, mica_error *err)
+{
+    const size_t vocab = (size_t)b->model->spec.vocab;
+    mica_forward parts[GROUP_ROWS];
+    MICA_TRY(mica__pool_reserve(b, &b->rows, n_rows, (int64_t)width, err));
+    for (size_t r = 0; r < n_rows; r++) {
+        mica_session *s = b->rows.sessions[r];
+        MICA_TRY(mica_session_truncate(s, 0, err));
+        const size_t n = mica__compact(ids + r * width, mask ? mask + r * width : NULL, width, seen + r * width);
+        parts[r] = (mica_forward){s, .ids = seen + r * width, .n = n, .logits = logits + r * width * vocab};
+    }
+    MICA_TRY(mica__pass(parts, n_rows, err));
+    for (size_t r = 0; r < n_rows; r++)
+        spread(parts[r].logits, mask ? mask + r * width : NULL, parts[r].n, width, vocab);
     return MICA_OK;
 }
 
@@ -200,10 +216,17 @@ mica_status mica_batch_forward(mica_batch *b, const int32_t *ids, const uint8_t 
     if ((uint64_t)width > (uint64_t)limit)
         return mica__fail(err, MICA_LIMIT, "rows of %zu tokens, the context holds %lld", width, (long long)limit);
     if (!n_rows || !width) return MICA_OK;
-    MICA_TRY(mica__pool_reserve(b, &b->rows, 1, (int64_t)width, err));
-    for (size_t r = 0; r < n_rows; r++) {
-        MICA_TRY(forward_row(b->rows.sessions[0], ids + r * width, mask ? mask + r * width : NULL, width,
-                             logits + r * width * vocab, err));
+    /* Enough rows to fill some runs; more of them would only hold more caches. */
+    size_t most = 4 * (size_t)b->model->max_rows / width;
+    most = most < 1 ? 1 : most < GROUP_ROWS ? most : GROUP_ROWS;
+    int32_t *seen = mica__alloc(most, width * sizeof *seen);
+    if (!seen) return mica__fail_memory(err, most * width * sizeof *seen, "token ids");
+    mica_status status = MICA_OK;
+    for (size_t r = 0, n; r < n_rows && !status; r += n) {
+        n = n_rows - r < most ? n_rows - r : most;
+        status = forward_group(b, ids + r * width, mask ? mask + r * width : NULL, n, width, seen,
+                               logits + r * width * vocab, err);
     }
-    return MICA_OK;
+    mica__free(seen);
+    return status;
 }

@@ -4,6 +4,7 @@
 #include "search.h"
 
 #include "base/memory.h"
+#include "pass.h"
 #include <math.h>
 #include <time.h>
 
@@ -157,8 +158,7 @@ size_t mica__row_limit(const mica__search *d, size_t row) { return (size_t)mica_
 
 /* ---- running the model -------------------------------------------------------------------------------------------------------- */
 
-/* What the model sees of ids[0..n): those that are not padding. */
-static size_t compact(const int32_t *ids, const uint8_t *mask, size_t n, int32_t *out)
+size_t mica__compact(const int32_t *ids, const uint8_t *mask, size_t n, int32_t *out)
 {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
@@ -167,45 +167,64 @@ static size_t compact(const int32_t *ids, const uint8_t *mask, size_t n, int32_t
     return kept;
 }
 
-static mica_status prefill_prompt(mica__search *d, size_t prompt, int32_t *seen, mica_error *err)
+/* What the first row of a prompt has to run; its ids go to seen [width]. */
+static mica_forward prompt_part(mica__search *d, size_t prompt, int32_t *seen)
 {
-    size_t first = prompt * d->per_prompt, at = prompt * d->q->width;
+    const size_t first = prompt * d->per_prompt, at = prompt * d->q->width;
     const uint8_t *mask = d->q->mask ? d->q->mask + at : NULL;
-    size_t n = compact(d->q->ids + at, mask, prompt_length(d->q, prompt), seen);
+    const size_t n = mica__compact(d->q->ids + at, mask, prompt_length(d->q, prompt), seen);
     mica_session *s = d->rows[first];
     mica__session_keep_prefix(s, seen, n);
-    size_t kept = (size_t)s->length;
+    const size_t kept = (size_t)s->length;
     d->n_prompt += (int64_t)(n - kept);
-    MICA_TRY(mica__session_run(s, seen + kept, n - kept, false, mica__row_scores(d, first), err));
-    for (size_t r = first + 1; r < first + d->per_prompt; r++) {
-        MICA_TRY(mica__session_fork(d->rows[r], s, err));
+    return (mica_forward){s, .ids = seen + kept, .n = n - kept, .last_only = true,
+                          .logits = mica__row_scores(d, first)};
+}
+
+/* A guide sees the negative prompt, or the prompt's last token, and then every token of its row. */
+static mica_forward guide_part(mica__search *d, size_t row, int32_t *seen)
+{
+    const mica_batch_request *q = d->q;
+    size_t at = row / d->per_prompt * q->negative_width, n = 1;
+    if (q->negative_ids && q->negative_width) {
+        n = mica__compact(q->negative_ids + at, q->negative_mask ? q->negative_mask + at : NULL, q->negative_width,
+                          seen);
+    } else {
+        seen[0] = mica__row_ids(d, row)[d->lengths[row] - 1];
+    }
+    return (mica_forward){d->b->guides.sessions[row], .ids = seen, .n = n, .last_only = true,
+                          .logits = d->guides + row * d->vocab};
+}
+
+/* parts: room for all prompts and, if there are guides, all rows; seen: [parts, width]. */
+static mica_status prefill(mica__search *d, mica_forward *parts, int32_t *seen, size_t width, mica_error *err)
+{
+    size_t n = 0;
+    for (size_t p = 0; p < d->n_prompts; p++, n++) parts[n] = prompt_part(d, p, seen + n * width);
+    for (size_t r = 0; d->guides && r < d->n_rows; r++, n++) {
+        parts[n] = guide_part(d, r, seen + n * width);
+        if (!parts[n].n) return mica__fail(err, MICA_INVALID, "a negative prompt is nothing but padding");
+    }
+    MICA_TRY(mica__pass(parts, n, err));
+    for (size_t r = 0; r < d->n_rows; r++) {
+        const size_t first = r / d->per_prompt * d->per_prompt;
+        if (r == first) continue;
+        MICA_TRY(mica__session_fork(d->rows[r], d->rows[first], err));
         memcpy(mica__row_scores(d, r), mica__row_scores(d, first), d->vocab * sizeof *d->scores);
     }
     return MICA_OK;
 }
 
-/* A guide sees the negative prompt, or the prompt's last token, and then every token of its row. */
-static mica_status prefill_guide(mica__search *d, size_t row, int32_t *seen, mica_error *err)
-{
-    const mica_batch_request *q = d->q;
-    size_t at = row / d->per_prompt * q->negative_width, n = 1;
-    if (q->negative_ids && q->negative_width) {
-        n = compact(q->negative_ids + at, q->negative_mask ? q->negative_mask + at : NULL, q->negative_width, seen);
-    } else {
-        seen[0] = mica__row_ids(d, row)[d->lengths[row] - 1];
-    }
-    if (!n) return mica__fail(err, MICA_INVALID, "a negative prompt is nothing but padding");
-    return mica__session_run(d->b->guides.sessions[row], seen, n, false, d->guides + row * d->vocab, err);
-}
-
 mica_status mica__search_prefill(mica__search *d, mica_error *err)
 {
-    size_t width = d->q->width > d->q->negative_width ? d->q->width : d->q->negative_width;
-    int32_t *seen = mica__alloc(width, sizeof *seen);
-    mica_status status = seen ? MICA_OK : mica__fail_memory(err, width * sizeof *seen, "token ids");
-    for (size_t p = 0; p < d->n_prompts && !status; p++) status = prefill_prompt(d, p, seen, err);
-    for (size_t r = 0; d->guides && r < d->n_rows && !status; r++) status = prefill_guide(d, r, seen, err);
-    mica__free(seen);
+    const size_t width = d->q->width > d->q->negative_width ? d->q->width : d->q->negative_width;
+    const size_t n = d->n_prompts + (d->guides ? d->n_rows : 0);
+    mica__arena memory = {0};
+    mica_forward *parts = mica__arena_alloc(&memory, n, sizeof *parts);
+    int32_t *seen = mica__arena_alloc(&memory, n, width * sizeof *seen);
+    mica_status status = parts && seen ? prefill(d, parts, seen, width, err)
+                                       : mica__fail_memory(err, n * width * sizeof *seen, "token ids");
+    mica__arena_release(&memory);
     return status;
 }
 

@@ -40,6 +40,8 @@ typedef struct mica__search {
 } mica__search;
 
 double mica__seconds(void);
+/* What the model sees of ids[0..n): those that are not padding (mask NULL: all), to out. Returns their number. */
+size_t mica__compact(const int32_t *ids, const uint8_t *mask, size_t n, int32_t *out);
 
 /* Rows for the request's prompts, per_prompt of each. Nothing has been computed yet. {0} may be released. */
 mica_status mica__search_start(mica__search *d, mica_batch *b, const mica_batch_request *q, mica_error *err);

@@ -200,21 +200,21 @@ static void update_frequencies(mica_session *s, int64_t length)
     }
 }
 
-/* ids: of the rows, or their embeddings in an open program. */
-static mica_status run_program(mica_session *s, mica_program *program, const void *ids, int64_t rows, bool all,
-                               void *const *outputs, int n_outputs, mica_error *err)
+static mica_status run_program(mica_session *s, mica_program *program, const int32_t *ids, int64_t rows, bool all,
+                               float *logits, mica_error *err)
 {
     for (int64_t i = 0; i < rows; i++) s->positions[i] = (int32_t)(s->length + i);
     const int32_t last = (int32_t)(rows - 1);
     const void *inputs[MICA__IN_FREQUENCIES + MICA__MAX_ROPES] = {
-        [MICA__IN_IDS] = ids, [MICA__IN_POSITIONS] = s->positions, [MICA__IN_LAST] = all ? NULL : &last};
+        [MICA__IN_ROWS] = ids, [MICA__IN_POSITIONS] = s->positions, [MICA__IN_LAST] = all ? NULL : &last};
     for (int i = 0; i < s->n_frequencies; i++) inputs[MICA__IN_FREQUENCIES + i] = s->frequencies[i];
+    void *outputs[] = {logits};
     const mica_bindings bindings = {
         .inputs = inputs,
         .outputs = outputs,
         .caches = s->cache.layers,
         .n_inputs = MICA__IN_FREQUENCIES + s->n_frequencies,
-        .n_outputs = n_outputs,
+        .n_outputs = 1,
         .n_caches = s->cache.n_layers,
         .rows = rows,
         .n_past = s->length,
@@ -222,15 +222,13 @@ static mica_status run_program(mica_session *s, mica_program *program, const voi
     return mica_program_run(program, &bindings, err);
 }
 
-/* ids NULL: of no tokens. */
-static void grew(mica_session *s, const int32_t *ids, int64_t rows)
+void mica__session_grew(mica_session *s, const int32_t *ids, int64_t rows)
 {
     for (int64_t i = 0; i < rows; i++) s->ids[s->length + i] = ids ? ids[i] : -1;
     s->length += rows;
     mica__kv_cache_grew(&s->cache, s->length);
 }
 
-/* ids NULL: of no tokens. */
 static mica_status check_growth(mica_session *s, const int32_t *ids, size_t n, mica_error *err)
 {
     int64_t vocab = s->model->spec.vocab;
@@ -251,31 +249,37 @@ static mica_status check_growth(mica_session *s, const int32_t *ids, size_t n, m
     return MICA_OK;
 }
 
+mica_status mica__session_prepare(mica_session *s, const int32_t *ids, size_t n, mica_error *err)
+{
+    MICA_TRY(check_growth(s, ids, n, err));
+    update_frequencies(s, s->length + (int64_t)n);
+    return MICA_OK;
+}
+
+bool mica__sessions_agree(const mica_session *a, const mica_session *b)
+{
+    return memcmp(a->made_for, b->made_for, (size_t)a->n_frequencies * sizeof *a->made_for) == 0;
+}
+
 mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err)
 {
+    const mica__decoder_part part = all ? MICA__DECODER_ALL : MICA__DECODER_LAST;
     mica_program *program;
-    MICA_TRY(check_growth(s, ids, n, err));
-    MICA_TRY(mica__model_program(s->model, all, &program, err));
-    update_frequencies(s, s->length + (int64_t)n);
-    const size_t most = (size_t)(all ? s->model->max_all_rows : s->model->max_rows);
+    MICA_TRY(mica__session_prepare(s, ids, n, err));
+    MICA_TRY(mica__model_program(s->model, part, &program, err));
+    const size_t most = (size_t)mica__model_rows(s->model, part);
     for (size_t done = 0; done < n;) {
         if (atomic_load(s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
         size_t rows = n - done < most ? n - done : most;
         float *out = all ? logits + done * (size_t)s->model->spec.vocab : logits;
-        MICA_TRY(run_program(s, program, ids + done, (int64_t)rows, all, (void *[]){out}, 1, err));
-        grew(s, ids + done, (int64_t)rows);
+        MICA_TRY(run_program(s, program, ids + done, (int64_t)rows, all, out, err));
+        mica__session_grew(s, ids + done, (int64_t)rows);
         done += rows;
     }
     return mica__checkpoint_check(s->model->checkpoint, err);
 }
 
 enum { STEP_ROWS = 32 }; /* sessions of one run */
-
-/* Ropes that depend on the length are inputs of a run, so all its sessions must agree about them. */
-static bool may_run_together(const mica_session *a, const mica_session *b)
-{
-    return memcmp(a->made_for, b->made_for, (size_t)a->n_frequencies * sizeof *a->made_for) == 0;
-}
 
 static mica_status run_together(mica_session *const *sessions, const int32_t *ids, size_t n, float *logits,
                                 mica_error *err)
@@ -284,13 +288,13 @@ static mica_status run_together(mica_session *const *sessions, const int32_t *id
     mica_program *program;
     mica_sequence sequences[STEP_ROWS];
     int32_t positions[STEP_ROWS];
-    MICA_TRY(mica__model_program(first->model, true, &program, err));
+    MICA_TRY(mica__model_program(first->model, MICA__DECODER_ALL, &program, err));
     for (size_t i = 0; i < n; i++) {
         sequences[i] = (mica_sequence){sessions[i]->cache.layers, 1, sessions[i]->length};
         positions[i] = (int32_t)sessions[i]->length;
     }
     const void *inputs[MICA__IN_FREQUENCIES + MICA__MAX_ROPES] = {
-        [MICA__IN_IDS] = ids, [MICA__IN_POSITIONS] = positions};
+        [MICA__IN_ROWS] = ids, [MICA__IN_POSITIONS] = positions};
     for (int i = 0; i < first->n_frequencies; i++) inputs[MICA__IN_FREQUENCIES + i] = first->frequencies[i];
     void *outputs[] = {logits};
     const mica_bindings bindings = {
@@ -305,9 +309,7 @@ static mica_status run_together(mica_session *const *sessions, const int32_t *id
     };
     MICA_TRY(mica_program_run(program, &bindings, err));
     for (size_t i = 0; i < n; i++) {
-        mica_session *s = sessions[i];
-        s->ids[s->length++] = ids[i];
-        mica__kv_cache_grew(&s->cache, s->length);
+        mica__session_grew(sessions[i], &ids[i], 1);
     }
     return mica__checkpoint_check(first->model->checkpoint, err);
 }
@@ -317,14 +319,13 @@ mica_status mica__sessions_step(mica_session *const *sessions, const int32_t *id
 {
     if (n == 1) return mica__session_run(sessions[0], ids, 1, false, logits, err);
     for (size_t i = 0; i < n; i++) {
-        MICA_TRY(check_growth(sessions[i], &ids[i], 1, err));
-        update_frequencies(sessions[i], sessions[i]->length + 1);
+        MICA_TRY(mica__session_prepare(sessions[i], &ids[i], 1, err));
     }
     for (size_t done = 0, end; done < n; done = end) {
         const mica_session *s = sessions[done];
         const size_t most = s->model->max_all_rows < STEP_ROWS ? (size_t)s->model->max_all_rows : STEP_ROWS;
         if (atomic_load(s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
-        for (end = done + 1; end < n && end - done < most && may_run_together(s, sessions[end]);) end++;
+        for (end = done + 1; end < n && end - done < most && mica__sessions_agree(s, sessions[end]);) end++;
         MICA_TRY(
             run_together(sessions + done, ids + done, end - done, logits + done * (size_t)s->model->spec.vocab, err));
     }
@@ -337,57 +338,4 @@ mica_status mica_session_forward(mica_session *s, const int32_t *ids, size_t n, 
     atomic_store(s->cancelled, false);
     if (n == 0) return MICA_OK;
     return mica__session_run(s, ids, n, all && logits, logits ? logits : s->logits, err);
-}
-
-/* ---- from embeddings ------------------------------------------------------------------------------------------------------------------------- */
-
-/* Where layer i's rows from `done` on go: in [n_layers + 1, n, hidden], or in scratch memory [n_layers, rows, hidden] if nobody wants them. */
-static void place_outputs(const mica_model *m, float *hidden, float *scratch, size_t n, size_t done, void **outputs)
-{
-    const size_t width = (size_t)m->spec.hidden, rows = (size_t)m->max_all_rows;
-    for (size_t i = 0; i < (size_t)m->spec.n_layers; i++)
-        outputs[1 + i] = hidden ? hidden + ((i + 1) * n + done) * width : scratch + i * rows * width;
-}
-
-static mica_status run_embeddings(mica_session *s, const float *embeddings, size_t n, float *logits, float *hidden,
-                                  float *scratch, void **outputs, mica_error *err)
-{
-    mica_program *program;
-    const mica__decoder_spec *spec = &s->model->spec;
-    const size_t most = (size_t)s->model->max_all_rows;
-    MICA_TRY(mica__model_open_program(s->model, &program, err));
-    for (size_t done = 0; done < n;) {
-        if (atomic_load(s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
-        size_t rows = n - done < most ? n - done : most;
-        outputs[0] = logits + done * (size_t)spec->vocab;
-        place_outputs(s->model, hidden, scratch, n, done, outputs);
-        const float *in = embeddings + done * (size_t)spec->hidden;
-        MICA_TRY(run_program(s, program, in, (int64_t)rows, true, outputs, 1 + spec->n_layers, err));
-        grew(s, NULL, (int64_t)rows);
-        done += rows;
-    }
-    return mica__checkpoint_check(s->model->checkpoint, err);
-}
-
-mica_status mica_session_forward_embeddings(mica_session *s, const float *embeddings, size_t n, float *logits,
-                                            float *hidden_states, mica_error *err)
-{
-    const mica__decoder_spec *spec = &s->model->spec;
-    const size_t width = (size_t)spec->hidden;
-    atomic_store(s->cancelled, false);
-    if (n == 0) return MICA_OK;
-    MICA_TRY(check_growth(s, NULL, n, err));
-    update_frequencies(s, s->length + (int64_t)n);
-    void **outputs = mica__calloc(1 + (size_t)spec->n_layers, sizeof *outputs);
-    const size_t per_layer = (size_t)s->model->max_all_rows * width * sizeof(float);
-    float *scratch = hidden_states ? NULL : mica__alloc((size_t)spec->n_layers, per_layer);
-    mica_status status = MICA_OK;
-    if (!outputs || (!hidden_states && !scratch))
-        status = mica__fail_memory(err, (size_t)spec->n_layers * per_layer, "hidden states");
-    else
-        status = run_embeddings(s, embeddings, n, logits, hidden_states, scratch, outputs, err);
-    if (!status && hidden_states) memcpy(hidden_states, embeddings, n * width * sizeof *embeddings);
-    mica__free(outputs);
-    mica__free(scratch);
-    return status;
 }

@@ -38,6 +38,15 @@ mica_status mica__session_fork(mica_session *to, const mica_session *from, mica_
 /* mica_session_forward that does not clear a cancellation. n > 0. */
 mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err);
 
+/* ---- growing, step by step ---- */
+
+/* LIMIT, INVALID if n more ids (NULL: of no tokens) cannot follow; else all is ready for running them. */
+mica_status mica__session_prepare(mica_session *s, const int32_t *ids, size_t n, mica_error *err);
+/* Ropes that depend on the length are inputs of a run: true if both sessions have been prepared for the same ones. */
+bool mica__sessions_agree(const mica_session *a, const mica_session *b);
+/* The next `rows` of what it was prepared for are in the cache now. ids NULL: they have -1. */
+void mica__session_grew(mica_session *s, const int32_t *ids, int64_t rows);
+
 /* One more id for each of n different sessions of one model: logits [n, vocab]. The weights are read once for many of them, and each gets the
  * logits that it would get alone, to the bit. */
 mica_status mica__sessions_step(mica_session *const *sessions, const int32_t *ids, size_t n, float *logits,

@@ -12,6 +12,7 @@ typedef struct build {
     mica_array *positions;                    /* i32 [T] */
     mica_array *frequencies[MICA__MAX_ROPES]; /* f32 [pairs] */
     mica_array *query_scale;                  /* f32 [T, 1, 1], or NULL */
+    mica_array **queries;                     /* [n_layers] of an open program; NULL: of another */
 } build;
 
 mica_cache_options mica__decoder_cache(const mica__decoder_spec *s, mica_dtype dtype)
@@ -98,7 +99,7 @@ static mica_array *attention(build *b, mica_array *x, int layer)
         .cache_slot = layer,
         .cache = mica__decoder_cache(s, b->o->cache_dtype),
     };
-    return mica__attention(b->g, x, &w, &block);
+    return mica__attention(b->g, x, &w, &block, b->queries ? &b->queries[layer] : NULL);
 }
 
 static mica_array *mlp(build *b, mica_array *x, int layer)
@@ -125,7 +126,7 @@ static mica_array *embed(build *b, mica_array *ids)
 static mica_array *final_norm(build *b, mica_array *h)
 {
     mica_graph *g = b->g;
-    if (!b->o->all_logits)
+    if (b->o->part == MICA__DECODER_LAST)
         h = mica_take(g, h, mica_input(g, MICA__IN_LAST, MICA_DTYPE_I32, (int64_t[]){1}, 1, false), 0);
     return mica_rms_norm(g, h, mica__weight_array(g, &b->w->final_norm), b->s->norm_eps, b->s->norm_offset);
 }
@@ -137,35 +138,51 @@ static mica_array *logits(build *b, mica_array *h)
     return b->s->logits_softcap > 0 ? mica_softcap(g, scores, b->s->logits_softcap) : scores;
 }
 
-/* outputs: room for 1 + n_layers. */
-static mica_status make(build *b, mica_array **outputs, mica_program **out, mica_error *err)
+/* The input that rows come by: ids, or vectors. */
+static mica_array *rows_input(build *b, bool vectors)
 {
-    const int64_t rows = b->o->max_rows, shape[] = {rows, b->s->hidden};
-    mica_array *in = b->o->open ? mica_input(b->g, MICA__IN_IDS, MICA_DTYPE_F32, shape, 2, true)
-                                : mica_input(b->g, MICA__IN_IDS, MICA_DTYPE_I32, &rows, 1, true);
-    b->positions = mica_input(b->g, MICA__IN_POSITIONS, MICA_DTYPE_I32, &rows, 1, true);
-    MICA_TRY(make_frequencies(b, err));
-    b->query_scale = make_query_scale(b);
+    const int64_t shape[] = {b->o->max_rows, b->s->hidden};
+    return mica_input(b->g, MICA__IN_ROWS, vectors ? MICA_DTYPE_F32 : MICA_DTYPE_I32, shape, vectors ? 2 : 1, true);
+}
 
-    mica_array *h = b->o->open ? in : embed(b, in);
+/* From embeddings through all layers. left [n_layers - 1]: what each but the last leaves. */
+static mica_array *layers(build *b, mica_array *h, mica_array **left)
+{
     for (int i = 0; i < b->s->n_layers; i++) {
         mica_array *a = attention(b, norm(b, h, i, MICA__LAYER_NORM_BEFORE_ATTENTION), i);
         h = mica_add(b->g, h, norm(b, a, i, MICA__LAYER_NORM_AFTER_ATTENTION));
         mica_array *m = mlp(b, norm(b, h, i, MICA__LAYER_NORM_BEFORE_MLP), i);
         h = mica_add(b->g, h, norm(b, m, i, MICA__LAYER_NORM_AFTER_MLP));
-        outputs[1 + i] = h;
+        if (i + 1 < b->s->n_layers) left[i] = h;
     }
-    outputs[b->s->n_layers] = h = final_norm(b, h);
-    outputs[0] = logits(b, h);
+    return final_norm(b, h);
+}
+
+/* outputs: room for 2 * n_layers. */
+static mica_status make(build *b, mica_array **outputs, mica_program **out, mica_error *err)
+{
+    const mica__decoder_part part = b->o->part;
+    const int64_t rows = b->o->max_rows;
     const mica_program_options options = {.exact = b->o->exact, .int8 = b->o->int8};
-    return mica_program_compile(out, b->g, outputs, b->o->open ? 1 + b->s->n_layers : 1, &options, err);
+    mica_array *in = rows_input(b, part >= MICA__DECODER_BODY);
+    if (part == MICA__DECODER_HEAD) {
+        outputs[0] = logits(b, in);
+        return mica_program_compile(out, b->g, outputs, 1, &options, err);
+    }
+    b->positions = mica_input(b->g, MICA__IN_POSITIONS, MICA_DTYPE_I32, &rows, 1, true);
+    MICA_TRY(make_frequencies(b, err));
+    b->query_scale = make_query_scale(b);
+    if (part == MICA__DECODER_OPEN) b->queries = outputs + b->s->n_layers;
+    mica_array *h = layers(b, part >= MICA__DECODER_BODY ? in : embed(b, in), outputs + 1);
+    outputs[0] = part >= MICA__DECODER_BODY ? h : logits(b, h);
+    return mica_program_compile(out, b->g, outputs, part == MICA__DECODER_OPEN ? 2 * b->s->n_layers : 1, &options, err);
 }
 
 mica_status mica__decoder_compile(mica_program **out, const mica__decoder_spec *s, const mica__weights *w,
                                   const mica__decoder_options *options, mica_error *err)
 {
     build b = {.s = s, .w = w, .o = options};
-    const size_t n_outputs = 1 + (size_t)s->n_layers;
+    const size_t n_outputs = 2 * (size_t)s->n_layers;
     mica_array **outputs = mica__calloc(n_outputs, sizeof *outputs);
     if (!outputs) return mica__fail_memory(err, n_outputs * sizeof *outputs, "a decoder's outputs");
     mica_status status = mica_graph_create(&b.g, options->device, err);

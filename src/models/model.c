@@ -203,7 +203,7 @@ static mica_status make_random(mica_model *m, const char *path, const mica_model
     MICA_TRY(mica__weights_random(&m->weights, &m->spec, o->random_weights, err));
     MICA_TRY(fill_info(m, err));
     mica_program *program;
-    return mica__model_program(m, false, &program, err);
+    return mica__model_program(m, MICA__DECODER_LAST, &program, err);
 }
 
 static mica_status load_weights(mica_model *m, const mica_model_options *o, mica_error *err)
@@ -246,7 +246,7 @@ static mica_status load(mica_model *m, const char *path, const mica_model_option
     MICA_TRY(fill_info(m, err));
     mica__checkpoint_forget(m->checkpoint);
     mica_program *program;
-    return o->config_only ? MICA_OK : mica__model_program(m, false, &program, err);
+    return o->config_only ? MICA_OK : mica__model_program(m, MICA__DECODER_LAST, &program, err);
 }
 
 mica_status mica_model_load(mica_model **out, const char *path, const mica_model_options *options, mica_error *err)
@@ -267,9 +267,7 @@ mica_status mica_model_load(mica_model **out, const char *path, const mica_model
 void mica_model_free(mica_model *m)
 {
     if (!m) return;
-    mica_program_free(m->program);
-    mica_program_free(m->all_program);
-    mica_program_free(m->open_program);
+    for (int i = 0; i < MICA__DECODER_PARTS; i++) mica_program_free(m->programs[i]);
     mica_tokenizer_free(m->tokenizer);
     mica_chat_template_free(m->chat_template);
     mica__weights_release(&m->weights);
@@ -295,20 +293,24 @@ const char *mica_model_path(const mica_model *m)
 
 /* ---- made on first use ------------------------------------------------------------------------------------------------------------------- */
 
-static mica_status get_program(mica_model *m, mica_program **slot, bool all, bool open, mica_program **out,
-                               mica_error *err)
+int mica__model_rows(const mica_model *m, mica__decoder_part part)
+{
+    return part == MICA__DECODER_LAST || part == MICA__DECODER_BODY ? m->max_rows : m->max_all_rows;
+}
+
+mica_status mica__model_program(mica_model *m, mica__decoder_part part, mica_program **out, mica_error *err)
 {
     const mica__decoder_options options = {
         .device = m->device,
         .cache_dtype = m->cache_dtype,
-        .max_rows = all ? m->max_all_rows : m->max_rows,
-        .all_logits = all,
-        .open = open,
+        .part = part,
+        .max_rows = mica__model_rows(m, part),
         .exact = m->exact,
         .int8 = m->int8,
     };
     mica_status status = MICA_OK;
     pthread_mutex_lock(&m->lock);
+    mica_program **slot = &m->programs[part];
     if (!*slot && !m->weights.embedding.ndim) {
         status = mica__fail(err, MICA_INVALID, "the model was loaded without its weights");
     } else if (!*slot) {
@@ -317,16 +319,6 @@ static mica_status get_program(mica_model *m, mica_program **slot, bool all, boo
     *out = *slot;
     pthread_mutex_unlock(&m->lock);
     return status;
-}
-
-mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mica_error *err)
-{
-    return get_program(m, all ? &m->all_program : &m->program, all, false, out, err);
-}
-
-mica_status mica__model_open_program(mica_model *m, mica_program **out, mica_error *err)
-{
-    return get_program(m, &m->open_program, true, true, out, err);
 }
 
 mica_status mica_model_embed(mica_model *m, const int32_t *ids, size_t n, float *out, mica_error *err)

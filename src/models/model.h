@@ -23,21 +23,21 @@ struct mica_model {
     int kv_bits, kv_group_size; /* of caches, unless their session says otherwise; 0: not quantized */
     bool exact, int8;
     int max_rows;     /* of one run */
-    int max_all_rows; /* of one run that gives logits for every row */
+    int max_all_rows; /* of one run whose every row gives much: logits, or what all layers leave */
     mica_notices notices;
     mica_model_info info;
     char *model_type;
 
     pthread_mutex_t lock; /* guards what is made on first use, below */
-    mica_program *program, *all_program, *open_program;
+    mica_program *programs[MICA__DECODER_PARTS];
     mica_tokenizer *tokenizer;
     mica_chat_template *chat_template;
 };
 
-/* The program that gives logits of the last row, or of all rows; compiled on first use. */
-mica_status mica__model_program(mica_model *m, bool all, mica_program **out, mica_error *err);
-/* The one from embeddings that shows what every layer leaves (`open` in mica__decoder_options), with logits of all rows. */
-mica_status mica__model_open_program(mica_model *m, mica_program **out, mica_error *err);
+/* Rows of one run of a part. */
+int mica__model_rows(const mica_model *m, mica__decoder_part part);
+/* Compiled on first use. */
+mica_status mica__model_program(mica_model *m, mica__decoder_part part, mica_program **out, mica_error *err);
 /* INVALID if there is no such cache. */
 mica_status mica__check_kv(int kv_bits, int kv_group_size, mica_error *err);
 /* Cache of one layer; kv_bits and kv_group_size as in mica_session_options. The capacity is left to the caller. */

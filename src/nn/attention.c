@@ -15,12 +15,13 @@ static mica_array *place(mica_graph *g, mica_array *h, mica_array *norm, const m
 }
 
 mica_array *mica__attention(mica_graph *g, mica_array *x, const mica__attention_weights *w,
-                            const mica__attention_block *b)
+                            const mica__attention_block *b, mica_array **queries)
 {
     mica_array *q = place(g, heads(g, x, w->q, w->q_bias, b->n_heads, b->head_dim), w->q_norm, b);
     mica_array *k = place(g, heads(g, x, w->k, w->k_bias, b->n_kv_heads, b->head_dim), w->k_norm, b);
     mica_array *v = heads(g, x, w->v, w->v_bias, b->n_kv_heads, b->head_dim);
     if (b->query_scale) q = mica_multiply(g, q, b->query_scale);
+    if (queries) *queries = q;
     mica_array *a = mica_cached_attention(g, b->cache_slot, &b->cache, q, k, v, NULL, &b->attention);
     a = mica_reshape(g, a, (int64_t[]){-1, (int64_t)b->n_heads * b->head_dim}, 2);
     return mica_linear(g, a, w->o, w->o_bias);

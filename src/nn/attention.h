@@ -23,8 +23,8 @@ typedef struct mica__attention_block {
     mica_cache_options cache;
 } mica__attention_block;
 
-/* x: [T, hidden] -> f32 [T, hidden] */
+/* x: [T, hidden] -> f32 [T, hidden]. *queries (NULL: not wanted): [T, n_heads, head_dim], as they meet the keys. */
 mica_array *mica__attention(mica_graph *g, mica_array *x, const mica__attention_weights *w,
-                            const mica__attention_block *b);
+                            const mica__attention_block *b, mica_array **queries);
 
 #endif

@@ -366,6 +366,13 @@ static void test_no_memory(void **state)
     close_fixture(&x);
 }
 
+static mica_status from_embeddings(mica_session *s, const float *in, size_t n, float *logits, float *hidden,
+                                   mica_error *err)
+{
+    const mica_forward part = {s, .embeddings = in, .n = n, .logits = logits, .hidden_states = hidden};
+    return mica_sessions_forward(&part, 1, err);
+}
+
 /* From embeddings as from ids, in pieces of more rows than a run has; the hidden states lead from the embeddings to the logits. */
 static void test_embeddings(void **state)
 {
@@ -382,23 +389,22 @@ static void test_embeddings(void **state)
         mica_session *a = new_session(x.model, 0), *b = new_session(x.model, 0);
         reference_check(mica_model_embed(x.model, x.ids, 40, in, &err), &err, "embed");
         reference_check(mica_session_forward(a, x.ids, 40, true, plain, &err), &err, "forward");
-        reference_check(mica_session_forward_embeddings(b, in, 25, logits, hidden, &err), &err, "embeddings");
+        reference_check(from_embeddings(b, in, 25, logits, hidden, &err), &err, "embeddings");
         assert_memory_equal(hidden, in, 25 * width * sizeof *in);
         assert_memory_equal(logits, plain, 25 * VOCAB * sizeof *in);
         assert_int_equal(mica_session_ids(b)[24], -1);
-        reference_check(mica_session_forward_embeddings(b, in + 25 * width, 15, logits + 25 * VOCAB, NULL, &err), &err,
-                        "embeddings");
+        reference_check(from_embeddings(b, in + 25 * width, 15, logits + 25 * VOCAB, NULL, &err), &err, "embeddings");
         assert_memory_equal(logits, plain, 40 * VOCAB * sizeof *in);
         assert_int_equal(mica_session_length(b), 40);
         /* A layer's output does not depend on how many rows ran with it. */
         float *again = test_malloc(layers * width * sizeof *in);
         reference_check(mica_session_truncate(a, 0, &err), &err, "cut");
-        reference_check(mica_session_forward_embeddings(a, in, 1, logits, again, &err), &err, "embeddings");
+        reference_check(from_embeddings(a, in, 1, logits, again, &err), &err, "embeddings");
         for (size_t l = 0; l < layers; l++)
             assert_memory_equal(again + l * width, hidden + l * 25 * width, width * sizeof *in);
         const int32_t outside = VOCAB;
         assert_int_equal(mica_model_embed(x.model, &outside, 1, in, &err), MICA_INVALID);
-        assert_int_equal(mica_session_forward_embeddings(a, in, (size_t)1 << 40, logits, NULL, &err), MICA_LIMIT);
+        assert_int_equal(from_embeddings(a, in, (size_t)1 << 40, logits, NULL, &err), MICA_LIMIT);
         test_free(in), test_free(hidden), test_free(logits), test_free(plain), test_free(again);
         mica_session_free(a);
         mica_session_free(b);
