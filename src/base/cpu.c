@@ -64,6 +64,7 @@ static void detect_once(void)
     if (strcmp(limit, "avx512") == 0)
         features.avx512_vnni = features.avx512_bf16 = features.avx512_fp16 = features.avx_vnni = false;
     if (strcmp(limit, "neon") == 0) features.dotprod = features.i8mm = features.bf16 = false;
+    if (strcmp(limit, "dotprod") == 0) features.i8mm = features.bf16 = false;
 }
 
 const mica__cpu *mica__cpu_features(void)

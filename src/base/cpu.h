@@ -11,7 +11,7 @@ typedef struct mica__cpu {
 } mica__cpu;
 
 /* The environment variable MICA_CPU lowers what is reported, for tests: "plain" (nothing), "avx2" (with fma, f16c), "avx512"
- * (without its extensions), "neon" (without its). It never raises. Thread-safe; the variable is read once. */
+ * (without its extensions), "neon" (without its), "dotprod" (neon and that). It never raises. Thread-safe; the variable is read once. */
 const mica__cpu *mica__cpu_features(void);
 
 /* Processors' worth of time that control groups grant this process, rounded up; 0: no limit known. `membership` is a file like

@@ -25,6 +25,11 @@
 #else
 #define MICA__X86 0
 #endif
+#if defined(__aarch64__)
+#define MICA__ARM64 1
+#else
+#define MICA__ARM64 0
+#endif
 
 /* MICA__UNROLL before a loop with a small constant bound over an array of vectors, which shall live in registers; MICA__UNROLL_4 before
  * an inner loop, whose body gcc otherwise pads with copies between registers. Sanitizers keep the arrays in memory anyway, and take minutes

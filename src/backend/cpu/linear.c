@@ -55,8 +55,8 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
         if (!instr->exact && (mica__linear_int16_avx2(instr) || mica__linear_int16_odd_avx2(instr))) return true;
         if (mica__linear_dense_avx2(instr) || mica__linear_avx2(instr)) return true;
     }
-    if (!plain && mica__cpu_features()->neon && !floats) {
-        if (!instr->exact && mica__cpu_features()->dotprod && mica__linear_int16_neon(instr)) return true;
+    if (!plain && mica__cpu_features()->neon) {
+        if (!instr->exact && mica__linear_int16_neon(instr)) return true;
         if (mica__linear_neon(instr)) return true;
     }
     instr->member_scratch_bytes = mica__round64((size_t)x->shape[1] * 2 * sizeof(float));
