@@ -37,9 +37,10 @@ typedef struct item {
     const mica__hub_file *file;
     item_state state;
     bool open, restarted, told;
-    int n_active;     /* workers at it */
-    bool flushing;    /* the flusher is at it */
-    uint64_t flushed; /* of its bytes, then */
+    int n_active;              /* workers at it */
+    bool flushing;             /* the flusher is at it */
+    uint64_t flushed;          /* of its bytes, then */
+    uint64_t hashed, unhashed; /* of its bytes, when the hasher last came by; unhashed: there, and next */
     mica__turns turns;
     double retry, changed; /* when to try its lock; when the other process was last seen to do something */
     struct timespec seen;  /* the other process's file, then */
@@ -141,6 +142,7 @@ static void finish_and_note(fetch *f, item *i)
         atomic_fetch_sub(&f->have, i->counted);
         i->counted = 0;
         i->flushed = 0;
+        i->hashed = i->unhashed = 0;
         i->turns = (mica__turns){.size = i->partial.size};
         memset(i->taken, 0, i->partial.n_chunks);
         i->state = AGAIN;
@@ -176,6 +178,14 @@ static void arrived(void *context, size_t n, size_t n_new)
     if (i->partial.n_chunks > 1 && before / MIB != (before + n) / MIB) pthread_cond_signal(&f->hash_more);
 }
 
+/* More comes than is being hashed: further requests would only take the hasher's processor from it, and leave it working alone at the end.
+ * What an earlier run left does not count, and neither does what waits for a gap to close: those say nothing about speed. */
+static bool hash_is_behind(const item *i)
+{
+    const uint64_t share = i->partial.size / 32, slack = share > 16 * MIB ? share : 16 * MIB;
+    return i->unhashed > slack && i->turns.received > i->hashed + slack;
+}
+
 /* Waits until the item's requests under way leave room for another one. */
 static uint64_t turn(void *context, uint64_t most)
 {
@@ -183,7 +193,8 @@ static uint64_t turn(void *context, uint64_t most)
     fetch *f = i->fetch;
     uint64_t n = 0;
     pthread_mutex_lock(&f->lock);
-    while (!f->failed && !(n = mica__turns_take(&i->turns, most, f->n_connections))) wait_for(&f->changed, f, 0.05);
+    while (!f->failed && (hash_is_behind(i) || !(n = mica__turns_take(&i->turns, most, f->n_connections))))
+        wait_for(&f->changed, f, 0.05);
     if (n) mica__partial_set_asked(&i->partial, i->partial.asked + n);
     pthread_mutex_unlock(&f->lock);
     return n;
@@ -281,11 +292,11 @@ static mica_status find(fetch *f, item *i, bool *there, mica_error *err)
     return *there ? mica__store_link(job->store, job->commit, i->file->path, i->file->hash, err) : MICA_OK;
 }
 
-/* Chunks small enough that all connections have something to do, large enough that requests do not matter. What is smaller than two of
- * the smallest is fetched in one piece. */
+/* A chunk is what one request is allowed to ask for (turns.h). Larger ones would leave more to be hashed when the last byte has come, and
+ * all connections would end further apart. What is smaller than two of the smallest is fetched in one piece. */
 static uint64_t chunk_bytes_for(uint64_t size, int n_connections)
 {
-    const uint64_t even = size / ((uint64_t)n_connections * 4) / MIB * MIB;
+    const uint64_t even = size / 32 / (uint64_t)n_connections / MIB * MIB;
     if (size <= 2 * MIB) return size;
     if (size <= 8 * MIB) return size - size / 2;
     return even < 4 * MIB ? 4 * MIB : even > 64 * MIB ? 64 * MIB : even;
@@ -447,6 +458,10 @@ static void *hasher(void *context)
         const mica_status status = mica__partial_hash(&i->partial, 8 * MIB, &err);
         pthread_mutex_lock(&f->lock);
         if (status != MICA_OK) stop(f, &err);
+        const bool was_behind = hash_is_behind(i);
+        i->hashed = i->partial.hashed;
+        i->unhashed = mica__partial_contiguous(&i->partial) - i->hashed;
+        if (was_behind && !hash_is_behind(i)) pthread_cond_broadcast(&f->changed);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -457,7 +472,9 @@ static item *pick_flush(fetch *f)
 {
     for (size_t k = 0; k < f->n; k++) {
         item *i = &f->items[k];
-        if (i->open && (i->state == RANGES || i->state == STREAM) && i->counted >= i->flushed + flush_bytes) return i;
+        if (!i->open || (i->state != RANGES && i->state != STREAM)) continue;
+        const uint64_t least = i->counted == i->partial.size && i->partial.n_chunks > 1 ? 1 : flush_bytes;
+        if (i->counted >= i->flushed + least) return i;
     }
     return NULL;
 }

@@ -197,7 +197,7 @@ static void set_common(mica__http *h, const char *url)
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "mica/" MICA_VERSION);
-    curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 512L * 1024);
+    curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 128L * 1024);
     curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)(silence * 1000));
     if (r->seconds > 0) curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(r->seconds * 1000));

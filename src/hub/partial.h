@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "store.h"
+#include <pthread.h>
 #include <stdatomic.h>
 
 typedef struct mica__partial {
@@ -22,6 +23,8 @@ typedef struct mica__partial {
     uint64_t asked;         /* bytes asked for, in all runs */
     char *path, *map_path;
     int fd, map_fd, lock_fd;
+    pthread_mutex_t
+        writing; /* a kernel writes a file for one thread at a time; the others would burn their time waiting inside it */
     void *digest;       /* EVP_MD_CTX */
     mica__mapping view; /* for hashing without copying; empty if it could not be had */
     uint64_t hashed;

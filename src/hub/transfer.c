@@ -4,12 +4,13 @@
 
 #include <time.h>
 
-enum { MAX_ATTEMPTS = 5, MAX_WRONG = 2, BLOCK = 1024 * 1024 };
+enum { MAX_ATTEMPTS = 5, MAX_WRONG = 2, BLOCK = 256 * 1024 };
 /* Less than this does not count as progress: a server that sends a byte now and then is given up. */
 static const uint64_t progress_bytes = 64 * 1024;
 
-/* libcurl hands out 16 KiB at a time. From a fast connection they are gathered, since few large writes cost a fraction of many small
- * ones; a slow one's go to the file at once, so that nothing that arrived is lost with the program. */
+/* libcurl hands out 16 KiB at a time. From a fast connection they are gathered into whole blocks of the file, since a large write at a
+ * round place costs a fraction of many small ones at odd places; the block stays small enough for the processor's own cache. A slow
+ * connection's go to the file at once, so that nothing that arrived is lost with the program. */
 typedef struct gathering {
     char *block; /* [BLOCK] */
     size_t n;    /* in it, the next bytes of `chunk` */
@@ -95,17 +96,24 @@ static uint64_t done_of(const attempt *a, size_t chunk)
 static mica_status put(attempt *a, size_t chunk, const char *bytes, size_t n, mica_error *err)
 {
     gathering *g = a->g;
-    if (g->n && (g->chunk != chunk || g->n + n > BLOCK)) MICA_TRY(put_down(a, err));
+    const mica__partial *p = a->t->partial;
+    if (g->n && g->chunk != chunk) MICA_TRY(put_down(a, err));
     if (g->fast && !g->block) g->block = mica__alloc(BLOCK, 1);
-    if (!g->fast || !g->block || n > BLOCK) {
+    if (!g->fast || !g->block) {
         MICA_TRY(put_down(a, err));
         return mica__partial_write(a->t->partial, chunk, bytes, n, err);
     }
-    memcpy(g->block + g->n, bytes, n);
-    g->n += n;
     g->chunk = chunk;
-    const bool full = done_of(a, chunk) == mica__partial_chunk_bytes(a->t->partial, chunk);
-    return full ? put_down(a, err) : MICA_OK;
+    while (n) {
+        const uint64_t at = done_of(a, chunk), left = BLOCK - (chunk * p->chunk_bytes + at) % BLOCK;
+        const size_t piece = n < left ? n : (size_t)left;
+        memcpy(g->block + g->n, bytes, piece);
+        g->n += piece;
+        bytes += piece;
+        n -= piece;
+        if (piece == left || at + piece == mica__partial_chunk_bytes(p, chunk)) MICA_TRY(put_down(a, err));
+    }
+    return MICA_OK;
 }
 
 static void measure(gathering *g, size_t n)
