@@ -651,9 +651,9 @@ class Disk(HubTest):
 
     def test_it_fills_up(self):
         disk = self.small_disk("16m")
-        self.hub.faults[:] = [Fault("*", "slow", times=-1, rate=MIB)]
-        process = subprocess.Popen([PROGRAM, "download", ID], env={**os.environ, **self.env(HF_HOME=disk)}, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, text=True)
+        self.hub.faults[:] = [Fault("*", "slow", times=-1, rate=4 * MIB)]
+        process = subprocess.Popen([PROGRAM, "download", ID, "--connections", "1"], env={**os.environ, **self.env(HF_HOME=disk)},
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         time.sleep(0.5)
         (disk / "other").write_bytes(b"x" * 9 * MIB)
         _, err = process.communicate()

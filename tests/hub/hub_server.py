@@ -23,6 +23,7 @@ import ssl
 import sys
 import threading
 import time
+import typing
 import urllib.parse
 
 LFS_NAMES = ("*.safetensors", "*.bin", "*.gguf", "*.model")
@@ -48,10 +49,10 @@ class Request:
     server: str  # "hub" or "storage"
     method: str
     path: str
-    token: str | None
-    range: str | None
+    token: typing.Optional[str]
+    range: typing.Optional[str]
     body: bytes = b""
-    length: str | None = None
+    length: typing.Optional[str] = None
     sent: int = 0  # bytes of the body
 
 
@@ -169,12 +170,15 @@ class Hub:
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    hub: "Hub"
+    name: str
 
     def handle_error(self, request, client_address):
         pass  # clients that leave are part of the tests
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
     protocol_version = "HTTP/1.1"
     wbufsize = 0
     disable_nagle_algorithm = True
@@ -349,7 +353,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         query = urllib.parse.parse_qs(url.query)
         path = url.path
         name = r"((?:[\w.-]+/)?[\w.-]+)"
-        for method, pattern, answer in (
+        routes: typing.List[typing.Tuple[str, str, typing.Callable]] = [
                 ("GET", rf"/api/models/{name}/revision/([^/]+)", self.model_info),
                 ("GET", rf"/api/models/{name}", self.model_info),
                 ("GET", rf"/api/models/{name}/tree/([^/]+)", self.tree),
@@ -362,7 +366,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 ("POST", rf"/{name}.git/info/lfs/objects/batch", self.lfs_batch),
                 ("POST", r"/lfs/verify", self.lfs_verify),
                 ("POST", rf"/api/models/{name}/commit/([^/]+)", self.make_commit),
-                ("POST", rf"/api/models/{name}/branch/(.+)", self.make_branch)):
+                ("POST", rf"/api/models/{name}/branch/(.+)", self.make_branch)]
+        for method, pattern, answer in routes:
             match = re.fullmatch(pattern, path)
             if match and self.command in method.split():
                 self.query = query
