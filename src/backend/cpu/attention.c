@@ -13,6 +13,9 @@
  * there the parts are the shares: phase 1 leaves them in scratch memory and phase 2 merges them. Both ways compute the same. Phase 0 of
  * the cached form writes the new rows into the cache.
  *
+ * One stretch of memory read from start to end is half as fast as several at once, so tiles of few rows, for which memory is the limit, go
+ * through MICA__WIDTH blocks side by side.
+ *
  * The inner loops see keys and values as a cache holds them (array/cache_layout.h). Arrays are brought into that form, block by block;
  * so are quantized caches where only float arithmetic is wanted. */
 #include "attention.h"
@@ -113,13 +116,19 @@ static void clear(softmax *s, int64_t dim)
     memset(s->values, 0, (size_t)dim * sizeof(float));
 }
 
-static void merge(softmax *into, const softmax *from, int64_t dim)
+static void merge(const job *j, softmax *into, const softmax *from)
 {
+    if (into->max == -INFINITY && into->sum == 0) {
+        into->max = from->max;
+        into->sum = from->sum;
+        memcpy(into->values, from->values, (size_t)j->value_dim * sizeof *into->values);
+        return;
+    }
     float max = into->max > from->max ? into->max : from->max;
     float a = into->max == max ? 1 : expf(into->max - max), b = from->max == max ? 1 : expf(from->max - max);
     into->max = max;
     into->sum = into->sum * a + from->sum * b;
-    for (int64_t e = 0; e < dim; e++) into->values[e] = into->values[e] * a + from->values[e] * b;
+    j->kit->mix(into->values, a, from->values, b, j->value_dim);
 }
 
 static float sink_of(const job *j, int64_t head)
@@ -150,12 +159,26 @@ static void write_out(const job *j, const softmax *total, int64_t t, int64_t hea
 /* A member's working memory. */
 typedef struct tile {
     int64_t kv_head,
-        first_row; /* row r is query (first_row + r) / group, head kv_head * group + (first_row + r) % group */
+        first_row;         /* row r is query (first_row + r) / group, head kv_head * group + (first_row + r) % group */
+    int64_t width, stride; /* blocks at once, and scores from row to row */
     mica__queries queries;
-    float *scores, *sums, *row; /* [TILE, BLOCK], [TILE, value_dim], [longest dim] */
+    float *scores, *sums, *row; /* [rows, stride], [width, rows, value_dim], [longest dim] */
     float *unpacked[2];         /* [BLOCK, head_dim], [BLOCK, value_dim], if needed */
     softmax part[MICA__TILE], total[MICA__TILE];
 } tile;
+
+/* Many rows take one block at a time, which then stays near; so do blocks that are unpacked first. */
+enum {
+    ROWS_AT_WIDTH = MICA__WIDTH * MICA__FEW > MICA__TILE ? MICA__WIDTH *MICA__FEW : MICA__TILE,
+    SCORES = ROWS_AT_WIDTH * MICA__BLOCK + MICA__TILE * MICA__SPARE,
+};
+
+static void set_rows(const job *j, tile *t, int64_t rows)
+{
+    t->queries.rows = rows;
+    t->width = rows <= MICA__FEW && !j->keys.unpack ? MICA__WIDTH : 1;
+    t->stride = t->width * MICA__BLOCK + MICA__SPARE;
+}
 
 /* Blocks of caches are brought into another form only where that may be needed. */
 static bool may_unpack(const mica__instr *instr) { return instr->op == MICA__OP_ATTENTION || instr->exact; }
@@ -166,7 +189,7 @@ static int64_t max_groups(int64_t head_dim) { return (head_dim + 31) / 32; }
 static size_t tile_bytes(const mica__instr *instr)
 {
     const int64_t k = instr->in[1].shape[2], v = instr->in[2].shape[2];
-    int64_t floats = MICA__TILE * (k + MICA__BLOCK + 3 * v + 2 * max_groups(k)) + mica__max(k, v);
+    int64_t floats = MICA__TILE * (k + 2 * v + 2 * max_groups(k)) + SCORES + ROWS_AT_WIDTH * v + mica__max(k, v);
     if (may_unpack(instr)) floats += MICA__BLOCK * (k + v);
     return mica__round64((size_t)floats * sizeof(float) + (size_t)(MICA__TILE * rounded_dim(k)) * sizeof(int16_t));
 }
@@ -177,8 +200,8 @@ static tile tile_of(const job *j, float *memory)
     t.queries.scales = memory + MICA__TILE * j->head_dim;
     t.queries.sums = t.queries.scales + MICA__TILE * max_groups(j->head_dim);
     t.scores = t.queries.sums + MICA__TILE * max_groups(j->head_dim);
-    t.sums = t.scores + MICA__TILE * MICA__BLOCK;
-    t.row = t.sums + MICA__TILE * j->value_dim;
+    t.sums = t.scores + SCORES;
+    t.row = t.sums + ROWS_AT_WIDTH * j->value_dim;
     float *states = t.row + mica__max(j->head_dim, j->value_dim);
     for (int64_t r = 0; r < MICA__TILE; r++) {
         t.part[r].values = states + 2 * r * j->value_dim;
@@ -215,7 +238,7 @@ static void load_row(float *to, const mica__tensor *t, int64_t row, int64_t head
 
 static void load_queries(const job *j, tile *t, int64_t rows)
 {
-    t->queries.rows = rows;
+    set_rows(j, t, rows);
     for (int64_t r = 0; r < rows; r++) {
         load_row(t->queries.q + r * j->head_dim, j->q, j->first_row + query_of(j, t, r), head_of(j, t, r));
         if (j->keys.held.rotated) mica__cache_rotate(t->queries.q + r * j->head_dim, j->head_dim);
@@ -239,66 +262,108 @@ static void unpack(const source *s, int64_t head, int64_t first, int64_t low, in
     }
 }
 
-/* Positions [low, high) of one block of MICA__BLOCK, from the one in lane 0 with `low` on. */
-static void kv_of(mica__kv *kv, const source *s, int64_t head, int64_t low, int64_t high, float *unpacked, float *row)
+/* Positions [low, high) of blocks from the one that starts at `start` on. */
+static void kv_of(mica__kv *kv, const source *s, int64_t head, int64_t start, int64_t low, int64_t high,
+                  float *unpacked, float *row)
 {
     const int64_t base = low - low % MICA__CACHE_LANES, capacity = s->cache ? s->cache->options.capacity : 0;
     const uint8_t *ring = s->cache ? mica__cache_block(s->cache, &s->held, head, 0) : NULL;
     int64_t slot = s->cache ? base % capacity / MICA__CACHE_LANES : 0;
     kv->layout = s->layout;
-    kv->n = (high - base + MICA__CACHE_LANES - 1) / MICA__CACHE_LANES;
-    for (int64_t b = 0; b < kv->n; b++) {
-        const uint8_t *block = s->cache ? ring + slot * s->held.block_bytes : NULL;
+    kv->first = (base - start) / MICA__CACHE_LANES;
+    kv->n = (high - start + MICA__CACHE_LANES - 1) / MICA__CACHE_LANES;
+    for (int64_t b = kv->first; b < kv->n; b++) {
+        const uint8_t *eight = s->cache ? ring + slot * s->held.block_bytes : NULL;
         slot = (slot + 1) * MICA__CACHE_LANES == capacity ? 0 : slot + 1;
         if (s->unpack) {
             uint8_t *to = (uint8_t *)(void *)unpacked + b * s->layout.block_bytes;
-            unpack(s, head, base + b * MICA__CACHE_LANES, low, high, block, to, row);
-            block = to;
+            unpack(s, head, start + b * MICA__CACHE_LANES, low, high, eight, to, row);
+            eight = to;
         }
-        kv->blocks[b] = block;
+        kv->eights[b] = eight;
     }
-    for (int64_t b = kv->n; b < kv->n + 8; b++) kv->blocks[b] = kv->blocks[kv->n - 1];
+    for (int64_t b = kv->n; b < kv->n + 8; b++) kv->eights[b] = kv->eights[kv->n - 1];
 }
 
-/* Scores to weights, where row r sees the positions of its span; the others of [low, high) get weight 0. max, sum [rows]. */
-static void weigh(const job *j, tile *t, const span *spans, int64_t low, int64_t high, float *max, float *sum)
+/* What a row sees of [low, high), counted from `start`. */
+typedef struct seen {
+    int64_t first, end;
+} seen;
+
+static seen seen_of(const span *s, int64_t start, int64_t low, int64_t high)
 {
-    const int64_t base = low - low % MICA__CACHE_LANES;
+    const int64_t first = mica__max(s->first, low), end = mica__min(s->end, high);
+    return first < end ? (seen){first - start, end - start} : (seen){low - start, low - start};
+}
+
+/* Scores to weights; positions of [low, high) that a row does not see get weight 0. max, sum [MICA__WIDTH, MICA__TILE]. */
+static void weigh(const job *j, tile *t, const span *spans, int64_t start, int64_t low, int64_t high,
+                  float (*max)[MICA__TILE], float (*sum)[MICA__TILE])
+{
+    const int64_t base = low - low % MICA__CACHE_LANES - start;
     for (int64_t r = 0; r < t->queries.rows; r++) {
-        float *s = t->scores + r * MICA__BLOCK;
-        int64_t first = mica__max(spans[r].first, low), end = mica__min(spans[r].end, high);
-        if (first >= end) first = end = low;
-        memset(s, 0, (size_t)(first - base) * sizeof *s);
-        memset(s + (end - base), 0, (size_t)(high - end) * sizeof *s);
-        max[r] = -INFINITY;
-        sum[r] = 0;
-        if (first < end)
-            sum[r] = j->kit->weights(s + (first - base), end - first, j->options.scale, j->options.softcap, &max[r]);
+        float *s = t->scores + r * t->stride;
+        const seen row = seen_of(&spans[r], start, low, high);
+        memset(s + base, 0, (size_t)(row.first - base) * sizeof *s);
+        memset(s + row.end, 0, (size_t)(high - start - row.end) * sizeof *s);
+        for (int64_t b = 0; b < t->width; b++) {
+            const int64_t first = mica__max(row.first, b * MICA__BLOCK),
+                          end = mica__min(row.end, (b + 1) * MICA__BLOCK);
+            max[b][r] = -INFINITY;
+            sum[b][r] = 0;
+            if (first < end)
+                sum[b][r] = j->kit->weights(s + first, end - first, j->options.scale, j->options.softcap, &max[b][r]);
+        }
     }
 }
 
-/* Adds block `block`, restricted to what each row sees, to the rows' parts. spans [rows]. */
-static void add_block(const job *j, tile *t, int64_t block, const span *spans)
+/* Softmax states of t->width blocks from `block` on, but none from `end` on, restricted to what each row sees, into t->sums and max and
+ * sum. spans [rows]. Blocks that nobody sees get no state but a sum of 0 and a maximum of -inf. */
+static void do_blocks(const job *j, tile *t, int64_t block, int64_t end, const span *spans, float (*max)[MICA__TILE],
+                      float (*sum)[MICA__TILE])
 {
-    const int64_t rows = t->queries.rows, block_first = block * MICA__BLOCK, block_end = block_first + MICA__BLOCK;
+    const int64_t rows = t->queries.rows, start = block * MICA__BLOCK;
+    const int64_t after = mica__min(block + t->width, end) * MICA__BLOCK;
     int64_t low = INT64_MAX, high = 0;
     for (int64_t r = 0; r < rows; r++) {
-        low = mica__min(low, mica__max(spans[r].first, block_first));
-        high = mica__max(high, mica__min(spans[r].end, block_end));
+        low = mica__min(low, mica__max(spans[r].first, start));
+        high = mica__max(high, mica__min(spans[r].end, after));
+    }
+    for (int64_t b = 0; b < t->width && low >= high; b++) {
+        for (int64_t r = 0; r < rows; r++) {
+            max[b][r] = -INFINITY;
+            sum[b][r] = 0;
+        }
     }
     if (low >= high) return;
-    float max[MICA__TILE], sum[MICA__TILE];
     mica__kv kv;
-    kv_of(&kv, &j->keys, t->kv_head, low, high, t->unpacked[0], t->row);
-    j->kit->scores(t->scores, &t->queries, &kv, t->row);
-    weigh(j, t, spans, low, high, max, sum);
-    kv_of(&kv, &j->values, t->kv_head, low, high, t->unpacked[1], t->row);
-    j->kit->accumulate(t->sums, t->scores, rows, &kv, low % MICA__CACHE_LANES, high - low + low % MICA__CACHE_LANES,
-                       t->row);
-    for (int64_t r = 0; r < rows; r++) {
-        if (max[r] == -INFINITY && sum[r] == 0) continue;
-        const softmax s = {max[r], sum[r], t->sums + r * j->value_dim};
-        merge(&t->part[r], &s, j->value_dim);
+    kv_of(&kv, &j->keys, t->kv_head, start, low, high, t->unpacked[0], t->row);
+    j->kit->scores(t->scores, t->stride, &t->queries, &kv, t->row);
+    weigh(j, t, spans, start, low, high, max, sum);
+    kv_of(&kv, &j->values, t->kv_head, start, low, high, t->unpacked[1], t->row);
+    j->kit->accumulate(t->sums, t->scores, t->stride, rows, &kv, low - start, high - start, t->row);
+}
+
+/* Adds the state of block number b of those just done to the rows' parts. */
+static void add_block(const job *j, tile *t, int64_t b, float (*max)[MICA__TILE], float (*sum)[MICA__TILE])
+{
+    for (int64_t r = 0; r < t->queries.rows; r++) {
+        if (max[b][r] == -INFINITY && sum[b][r] == 0) continue;
+        const softmax s = {max[b][r], sum[b][r], t->sums + (b * t->queries.rows + r) * j->value_dim};
+        merge(j, &t->part[r], &s);
+    }
+}
+
+/* Parts that end with this block go to their totals. */
+static void close_parts(const job *j, tile *t, int64_t block, const span *spans)
+{
+    for (int64_t r = 0; r < t->queries.rows; r++) {
+        const int64_t first = block * MICA__BLOCK, next = first + MICA__BLOCK, last = spans[r].end;
+        const bool touched = next > spans[r].first && first < last;
+        const bool closes = next >= last || part_of(&spans[r], next) != part_of(&spans[r], first);
+        if (!touched || !closes) continue;
+        merge(j, &t->total[r], &t->part[r]);
+        clear(&t->part[r], j->value_dim);
     }
 }
 
@@ -314,15 +379,13 @@ static void do_tile(const job *j, tile *t)
         begin_total(j, &t->total[r], head_of(j, t, r));
         clear(&t->part[r], j->value_dim);
     }
-    for (int64_t block = first / MICA__BLOCK; block * MICA__BLOCK < end; block++) {
-        add_block(j, t, block, spans);
-        for (int64_t r = 0; r < t->queries.rows; r++) {
-            int64_t next = (block + 1) * MICA__BLOCK, last = spans[r].end;
-            bool seen = next > spans[r].first && block * MICA__BLOCK < last;
-            bool closes = next >= last || part_of(&spans[r], next) != part_of(&spans[r], block * MICA__BLOCK);
-            if (!seen || !closes) continue;
-            merge(&t->total[r], &t->part[r], j->value_dim);
-            clear(&t->part[r], j->value_dim);
+    const int64_t end_block = (end + MICA__BLOCK - 1) / MICA__BLOCK;
+    float max[MICA__WIDTH][MICA__TILE], sum[MICA__WIDTH][MICA__TILE];
+    for (int64_t block = first / MICA__BLOCK; block < end_block; block += t->width) {
+        do_blocks(j, t, block, end_block, spans, max, sum);
+        for (int64_t b = 0; b < t->width && block + b < end_block; b++) {
+            add_block(j, t, b, max, sum);
+            close_parts(j, t, block + b, spans);
         }
     }
     for (int64_t r = 0; r < t->queries.rows; r++) write_out(j, &t->total[r], query_of(j, t, r), head_of(j, t, r));
@@ -345,52 +408,88 @@ static int64_t do_tiles(const job *j, float *memory, int id, int n)
 
 /* ---- a single query: parts are the shares ----------------------------------------------------------------------------------- */
 
-/* Scratch of part p of a head: max, sum, values [value_dim]. */
-static float *part_memory(const job *j, uint8_t *scratch, int64_t head, int64_t p)
+/* Scratch of a head: how many parts were merged already, then for each part max, sum, values [value_dim]; those of the merged ones, with the
+ * sink, stand in the place of the first. */
+static int64_t head_floats(int64_t value_dim) { return 1 + PARTS_MAX * (value_dim + 2); }
+
+static float *head_memory(const job *j, uint8_t *scratch, int64_t head)
 {
-    return (float *)(void *)scratch + (head * PARTS_MAX + p) * (j->value_dim + 2);
+    return (float *)(void *)scratch + head * head_floats(j->value_dim);
+}
+
+static void store_state(const job *j, uint8_t *scratch, int64_t head, int64_t p, const softmax *s)
+{
+    float *to = head_memory(j, scratch, head) + 1 + p * (j->value_dim + 2);
+    to[0] = s->max;
+    to[1] = s->sum;
+    memcpy(to + 2, s->values, (size_t)j->value_dim * sizeof(float));
+}
+
+/* Part p of the rows is done: it goes to scratch memory, or to the total of a tile that has all parts from the first on. */
+static void end_part(const job *j, tile *t, uint8_t *scratch, int64_t p, bool from_first)
+{
+    for (int64_t r = 0; r < t->queries.rows; r++) {
+        if (from_first) {
+            merge(j, &t->total[r], &t->part[r]);
+        } else {
+            store_state(j, scratch, head_of(j, t, r), p, &t->part[r]);
+        }
+        clear(&t->part[r], j->value_dim);
+    }
+}
+
+/* `count` parts of a tile's rows from part p on. */
+static void do_parts_of(const job *j, tile *t, const span *s, uint8_t *scratch, int64_t p, int64_t count)
+{
+    const int64_t first = (part_of(s, s->first) + p) << s->shift, end = first + (count << s->shift);
+    float max[MICA__WIDTH][MICA__TILE], sum[MICA__WIDTH][MICA__TILE];
+    span spans[MICA__TILE];
+    for (int64_t r = 0; r < t->queries.rows; r++) {
+        spans[r] = *s;
+        begin_total(j, &t->total[r], head_of(j, t, r));
+        clear(&t->part[r], j->value_dim);
+    }
+    for (int64_t block = first; block < end; block += t->width) {
+        do_blocks(j, t, block, end, spans, max, sum);
+        for (int64_t b = block; b < mica__min(block + t->width, end); b++) {
+            add_block(j, t, b - block, max, sum);
+            if ((b + 1 - first) % ((int64_t)1 << s->shift) == 0)
+                end_part(j, t, scratch, p + ((b - first) >> s->shift), p == 0);
+        }
+    }
+    for (int64_t r = 0; r < t->queries.rows && p == 0; r++) {
+        head_memory(j, scratch, head_of(j, t, r))[0] = (float)count;
+        store_state(j, scratch, head_of(j, t, r), 0, &t->total[r]);
+    }
 }
 
 static void do_parts(const job *j, uint8_t *scratch, float *memory, int id, int n)
 {
     const span s = span_of(j, 0);
-    int64_t parts = parts_in(&s), tiles = (j->group + MICA__TILE - 1) / MICA__TILE, begin, end;
+    const int64_t parts = parts_in(&s), tiles = (j->group + MICA__TILE - 1) / MICA__TILE;
+    int64_t begin, end;
     tile t = tile_of(j, memory);
     mica__share(j->kv_heads * tiles * parts, 1, id, n, &begin, &end);
-    for (int64_t item = begin; item < end; item++) {
-        int64_t p = item % parts, first_block = (part_of(&s, s.first) + p) << s.shift;
-        if (item == begin || p == 0) {
-            t.kv_head = item / parts / tiles;
-            t.first_row = item / parts % tiles * MICA__TILE;
-            load_queries(j, &t, mica__min(j->group - t.first_row, MICA__TILE));
-        }
-        span spans[MICA__TILE];
-        for (int64_t r = 0; r < t.queries.rows; r++) {
-            spans[r] = s;
-            clear(&t.part[r], j->value_dim);
-        }
-        for (int64_t b = first_block; b < first_block + ((int64_t)1 << s.shift); b++) add_block(j, &t, b, spans);
-        for (int64_t r = 0; r < t.queries.rows; r++) {
-            float *to = part_memory(j, scratch, head_of(j, &t, r), p);
-            to[0] = t.part[r].max;
-            to[1] = t.part[r].sum;
-            memcpy(to + 2, t.part[r].values, (size_t)j->value_dim * sizeof(float));
-        }
+    for (int64_t item = begin, count; item < end; item += count) {
+        count = mica__min(end - item, parts - item % parts);
+        t.kv_head = item / parts / tiles;
+        t.first_row = item / parts % tiles * MICA__TILE;
+        load_queries(j, &t, mica__min(j->group - t.first_row, MICA__TILE));
+        do_parts_of(j, &t, &s, scratch, item % parts, count);
     }
 }
 
-static void merge_parts(const job *j, uint8_t *scratch, float *memory, int id, int n)
+static void merge_parts(const job *j, uint8_t *scratch, int id, int n)
 {
     const span s = span_of(j, 0);
     int64_t begin, end;
-    softmax total = {.values = memory};
     mica__share(j->heads, 1, id, n, &begin, &end);
     for (int64_t head = begin; head < end; head++) {
-        begin_total(j, &total, head);
-        for (int64_t p = 0; p < parts_in(&s); p++) {
-            float *from = part_memory(j, scratch, head, p);
-            const softmax part = {from[0], from[1], from + 2};
-            merge(&total, &part, j->value_dim);
+        float *memory = head_memory(j, scratch, head), *from = memory + 1;
+        softmax total = {from[0], from[1], from + 2};
+        for (int64_t p = (int64_t)memory[0]; p < parts_in(&s); p++) {
+            from = memory + 1 + p * (j->value_dim + 2);
+            merge(j, &total, &(softmax){from[0], from[1], from + 2});
         }
         write_out(j, &total, 0, head);
     }
@@ -448,11 +547,21 @@ static void attend_fast(const mica__instr *instr, const mica__run *run, int id, 
     attend(instr, run, id, n, mica__attention_fast(instr->in[0].shape[2], instr->in[2].shape[2]));
 }
 
-static void finish(const mica__instr *instr, const mica__run *run, int id, int n)
+static void finish(const mica__instr *instr, const mica__run *run, int id, int n, const mica__attention_kit *kit)
 {
     if (!is_single_query(instr, run)) return;
-    const job j = job_of(instr, run, run->sequences, 0, &mica__attention_plain);
-    merge_parts(&j, run->scratch, own_memory(instr, run, id), id, n);
+    const job j = job_of(instr, run, run->sequences, 0, kit);
+    merge_parts(&j, run->scratch, id, n);
+}
+
+static void finish_plain(const mica__instr *instr, const mica__run *run, int id, int n)
+{
+    finish(instr, run, id, n, &mica__attention_plain);
+}
+
+static void finish_fast(const mica__instr *instr, const mica__run *run, int id, int n)
+{
+    finish(instr, run, id, n, mica__attention_fast(instr->in[0].shape[2], instr->in[2].shape[2]));
 }
 
 bool mica__cpu_attention(mica__instr *instr, bool plain)
@@ -465,10 +574,10 @@ bool mica__cpu_attention(mica__instr *instr, bool plain)
     mica__kernel kernel = fast ? attend_fast : attend_plain;
     instr->member_scratch_bytes = tile_bytes(instr);
     if (instr->op == MICA__OP_ATTENTION) return mica__set_kernel(instr, kernel);
-    instr->scratch_bytes = mica__round64((size_t)q->shape[1] * PARTS_MAX * (size_t)(v->shape[2] + 2) * sizeof(float));
+    instr->scratch_bytes = mica__round64((size_t)(q->shape[1] * head_floats(v->shape[2])) * sizeof(float));
     instr->phase[0] = !plain && mica__has_avx2() ? write_fast : write_plain;
     instr->phase[1] = kernel;
-    instr->phase[2] = finish;
+    instr->phase[2] = fast ? finish_fast : finish_plain;
     instr->n_phases = 3;
     return true;
 }

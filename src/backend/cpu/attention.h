@@ -6,17 +6,21 @@
 #include "convert.h"
 
 enum {
-    MICA__TILE = 24,      /* query rows that go through the keys together */
-    MICA__BLOCK = 256,    /* positions of a block; block b holds [b * 256, b * 256 + 256) */
-    MICA__KV_BLOCKS = 32, /* of eight positions each: those of a block */
+    MICA__TILE = 24,   /* query rows that go through the keys together */
+    MICA__BLOCK = 256, /* positions of a block; block b holds [b * 256, b * 256 + 256) */
+    MICA__WIDTH =
+        4,         /* blocks that a few rows go through at once: from so many places memory is read at its full speed */
+    MICA__FEW = 8, /* rows at most that do */
+    MICA__SPARE = 64, /* scores after the last position that loops may write */
 };
 
-/* Keys or values of at most a block of positions, in the layout of a cache: position j is in lane j % 8 of blocks[j / 8]. What follows
- * blocks[n - 1] is that one again, so that loops may take several at a time. */
+/* Keys or values of up to MICA__WIDTH blocks, in the layout of a cache: position j, counted from the start of the first block, is in lane
+ * j % 8 of eights[j / 8], and there are those in [first, n). What follows eights[n - 1] is that one again, so that loops may take several
+ * at a time. */
 typedef struct mica__kv {
     mica__cache_layout layout;
-    const uint8_t *blocks[MICA__KV_BLOCKS + 8];
-    int64_t n;
+    const uint8_t *eights[MICA__WIDTH * MICA__BLOCK / MICA__CACHE_LANES + 8];
+    int64_t first, n;
 } mica__kv;
 
 /* Query rows, also rounded to 16-bit integers for products with codes: q[e] is about rounded[e] * scale, for each group. */
@@ -32,14 +36,17 @@ typedef struct mica__queries {
 /* Inner loops. Each output is summed in an order that depends on nothing but dim and the positions of the block. */
 typedef struct mica__attention_kit {
     bool rounds; /* the queries' 16-bit form is used for quantized keys */
-    /* scores[r * MICA__BLOCK + j] = q[r] . key(j) for all lanes of all blocks (garbage for lanes that hold none), and maybe for up to 7 more
-     * blocks within the row of scores. row [dim] is theirs. */
-    void (*scores)(float *scores, const mica__queries *q, const mica__kv *keys, float *row);
+    /* scores[r * stride + j] = q[r] . key(j) for all lanes of the eights there are (garbage for lanes that hold none), and maybe for up to
+     * MICA__SPARE scores more. row [dim] is theirs. */
+    void (*scores)(float *scores, int64_t stride, const mica__queries *q, const mica__kv *keys, float *row);
     /* From scores s [n] to weights: s = exp(cap(s * scale) - max); returns their sum, *max the largest. */
     float (*weights)(float *s, int64_t n, float scale, float softcap, float *max);
-    /* o[r * dim + e] = sum over j in [first, end) of weights[r * MICA__BLOCK + j] * value(j)[e], j ascending. row [dim] is theirs. */
-    void (*accumulate)(float *o, const float *weights, int64_t rows, const mica__kv *values, int64_t first, int64_t end,
-                       float *row);
+    /* o[(b * rows + r) * dim + e] = sum over those j in [first, end) that are in block b of weights[r * stride + j] * value(j)[e],
+     * j ascending. row [dim] is theirs. */
+    void (*accumulate)(float *o, const float *weights, int64_t stride, int64_t rows, const mica__kv *values,
+                       int64_t first, int64_t end, float *row);
+    /* a[e] = a[e] * x + b[e] * y */
+    void (*mix)(float *a, float x, const float *b, float y, int64_t n);
 } mica__attention_kit;
 
 extern const mica__attention_kit mica__attention_plain;

@@ -6,11 +6,11 @@
 
 #include <math.h>
 
-static void scores(float *s, const mica__queries *q, const mica__kv *keys, float *row)
+static void scores(float *s, int64_t stride, const mica__queries *q, const mica__kv *keys, float *row)
 {
-    for (int64_t j = 0; j < keys->n * MICA__CACHE_LANES; j++) {
-        mica__cache_load(&keys->layout, keys->blocks[j / MICA__CACHE_LANES], (int)(j % MICA__CACHE_LANES), row);
-        for (int64_t r = 0; r < q->rows; r++) s[r * MICA__BLOCK + j] = mica__dot(q->q + r * q->dim, row, q->dim);
+    for (int64_t j = keys->first * MICA__CACHE_LANES; j < keys->n * MICA__CACHE_LANES; j++) {
+        mica__cache_load(&keys->layout, keys->eights[j / MICA__CACHE_LANES], (int)(j % MICA__CACHE_LANES), row);
+        for (int64_t r = 0; r < q->rows; r++) s[r * stride + j] = mica__dot(q->q + r * q->dim, row, q->dim);
     }
 }
 
@@ -30,21 +30,27 @@ static float weights(float *s, int64_t n, float scale, float softcap, float *max
     return mica__sum_lanes(lane);
 }
 
-static void accumulate(float *o, const float *w, int64_t rows, const mica__kv *values, int64_t first, int64_t end,
-                       float *row)
+static void accumulate(float *o, const float *w, int64_t stride, int64_t rows, const mica__kv *values, int64_t first,
+                       int64_t end, float *row)
 {
     const int64_t dim = values->layout.dim;
-    memset(o, 0, (size_t)(rows * dim) * sizeof *o);
     for (int64_t j = first; j < end; j++) {
-        mica__cache_load(&values->layout, values->blocks[j / MICA__CACHE_LANES], (int)(j % MICA__CACHE_LANES), row);
+        float *block = o + j / MICA__BLOCK * rows * dim;
+        if (j == first || j % MICA__BLOCK == 0) memset(block, 0, (size_t)(rows * dim) * sizeof *o);
+        mica__cache_load(&values->layout, values->eights[j / MICA__CACHE_LANES], (int)(j % MICA__CACHE_LANES), row);
         for (int64_t r = 0; r < rows; r++) {
-            float p = w[r * MICA__BLOCK + j], *out = o + r * dim;
+            float p = w[r * stride + j], *out = block + r * dim;
             for (int64_t e = 0; e < dim; e++) out[e] += p * row[e];
         }
     }
 }
 
-const mica__attention_kit mica__attention_plain = {false, scores, weights, accumulate};
+static void mix(float *a, float x, const float *b, float y, int64_t n)
+{
+    for (int64_t e = 0; e < n; e++) a[e] = a[e] * x + b[e] * y;
+}
+
+const mica__attention_kit mica__attention_plain = {false, scores, weights, accumulate, mix};
 
 void mica__attention_round(mica__queries *q, int64_t r, const mica__cache_layout *keys)
 {

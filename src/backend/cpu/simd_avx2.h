@@ -119,15 +119,6 @@ MICA__INLINE __m256 mica__exp8(__m256 x)
     return _mm256_mul_ps(e, mica__power_of_two(_mm256_sub_epi32(whole, half)));
 }
 
-/* exp(x) for x <= 0, less work: below -86 it is that of -86, 4e-38. */
-MICA__INLINE __m256 mica__exp8_falling(__m256 x)
-{
-    __m256 r, n = mica__exp_reduce(_mm256_max_ps(_mm256_set1_ps(-86), x), &r);
-    __m256 e = _mm256_fmadd_ps(_mm256_mul_ps(r, r), mica__exp_series(r), r);
-    e = _mm256_add_ps(e, _mm256_set1_ps(1));
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(e), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23)));
-}
-
 /* 2^n (e^r - 1) + (2^n - 1): for n = 0 the series alone, so small results keep their precision. |x| <= 87 */
 MICA__INLINE __m256 mica__expm1_8(__m256 x)
 {
