@@ -107,6 +107,7 @@ static mica_status visit_file(void *context, const char *folder, const char *nam
         const char *slash = strrchr(target, '/');
         if (slash && slash - target >= 5 && strncmp(slash - 5, "blobs", 5) == 0)
             if (!(f.blob = mica__arena_strndup(w->s->arena, slash + 1, strlen(slash + 1)))) return no_memory(w->s);
+        f.stray = !f.blob;
     }
     return chain_add(w->files, w->s->arena, &f, sizeof f) ? MICA_OK : no_memory(w->s);
 }

@@ -12,6 +12,7 @@ typedef struct mica__cached_file {
     const char *blob; /* the blob's name; NULL: no link to a blob */
     uint64_t size;
     bool missing; /* the link leads nowhere */
+    bool stray;   /* it is a link, and not to a blob */
 } mica__cached_file;
 
 typedef struct mica__cached_revision {

@@ -245,6 +245,21 @@ mica_status mica_hub_cache_delete(mica_hub_removed *out, const char *cache_dir, 
     return status;
 }
 
+/* Snapshots that are not named by a commit: somebody put them there, and they may need any blob. */
+static bool has_unknown(const mica__cached_repository *r)
+{
+    mica__buf folder = {0};
+    bool any = false;
+    mica__buf_printf(&folder, "%s/snapshots", r->shown->path);
+    DIR *d = folder.failed ? NULL : opendir(folder.p);
+    for (struct dirent *e; d && !any && (e = readdir(d));)
+        any = strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+              !mica__hub_is_commit(mica__str_from(e->d_name));
+    if (d) closedir(d);
+    mica__buf_release(&folder);
+    return any;
+}
+
 mica_status mica_hub_cache_prune(mica_hub_removed *out, const char *cache_dir, bool dry_run, mica_error *err)
 {
     mica_hub_cache *shown;
@@ -255,6 +270,7 @@ mica_status mica_hub_cache_prune(mica_hub_removed *out, const char *cache_dir, b
     mica_status status = MICA_OK;
     for (size_t i = 0; i < shown->n_repositories && status == MICA_OK; i++) {
         const mica__cached_repository *r = &cache->repositories[i];
+        if (has_unknown(r)) continue;
         bool *goes = mica__calloc(r->shown->n_revisions + 1, sizeof *goes);
         const bool busy = is_busy(cache, r, NULL);
         if (!goes) status = no_memory(err);
@@ -337,13 +353,13 @@ static mica_status verify_revision(verifying *v, const mica__cached_repository *
         const mica__cached_file *f = &revision->files[i];
         bool existing = false;
         mica__buf path = {0};
-        mica__buf_printf(&path, f->missing ? "%s/%s" : "%s/blobs/%s",
-                         f->missing ? revision->shown.path : r->shown->path,
-                         f->missing ? f->path
-                         : f->blob  ? f->blob
-                                    : "");
-        if (f->missing) {
-            fault(v, path.p ? path.p : f->path, "its blob is missing");
+        if (f->missing || f->stray)
+            mica__buf_printf(&path, "%s/%s", revision->shown.path, f->path);
+        else
+            mica__buf_printf(&path, "%s/blobs/%s", r->shown->path, f->blob ? f->blob : "");
+        if (f->missing || f->stray) {
+            fault(v, path.p ? path.p : f->path,
+                  f->missing ? "its blob is missing" : "leads to something that is no blob");
         } else if (!f->blob) {
             status = verify_plain(v, revision, f, &listing, err);
         } else if (mica__hub_is_hash(mica__str_from(f->blob))) {

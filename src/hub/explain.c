@@ -55,9 +55,9 @@ mica_status mica__hub_explain(const mica__net *net, const mica__subject *s, cons
     if (code_is(reply, "RevisionNotFound"))
         return mica__fail(err, MICA_NOT_FOUND, "%s has no revision '%s': %s/%s/tree/main shows its branches and tags",
                           s->id, MICA_QUOTED(s->revision, strlen(s->revision)), net->settings->endpoint, s->id);
-    if (code_is(reply, "EntryNotFound") || (reply->status == 404 && s->file && !code_is(reply, "RepoNotFound")))
+    if (s->file && (code_is(reply, "EntryNotFound") || (reply->status == 404 && !code_is(reply, "RepoNotFound"))))
         return mica__fail(err, MICA_NOT_FOUND, "%s has no file '%s' at this revision", s->id,
-                          s->file ? MICA_QUOTED(s->file, strlen(s->file)) : "");
+                          MICA_QUOTED(s->file, strlen(s->file)));
     if (s->writing && refused) return not_allowed(net, s, words, err);
     if (code_is(reply, "RepoNotFound") || reply->status == 401 || reply->status == 404) return missing(net, s, err);
     if (refused) return not_allowed(net, s, words, err);

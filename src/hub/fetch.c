@@ -253,9 +253,31 @@ static mica_status receive(fetch *f, item *i, size_t chunk, bool alone, mica__ht
 
 /* ---- beginning a file ------------------------------------------------------------------------------------------------------------ */
 
+/* Is a file with the same content on its way here, or was? With the lock held. */
+static bool have_its_twin(const fetch *f, const item *i)
+{
+    for (size_t k = 0; k < f->n; k++) {
+        const item *other = &f->items[k];
+        if (other != i && other->state != WAITING && strcmp(other->file->hash, i->file->hash) == 0) return true;
+    }
+    return false;
+}
+
+static void come_back_soon(fetch *f, item *i, double t)
+{
+    i->retry = t + 0.1;
+    i->state = WAITING;
+    pthread_cond_broadcast(&f->changed);
+}
+
 /* Another process is at the file: come back soon, but not for ever if it does nothing. */
 static mica_status wait_for_other(fetch *f, item *i, mica_error *err)
 {
+    pthread_mutex_lock(&f->lock);
+    const bool twin = have_its_twin(f, i);
+    if (twin) come_back_soon(f, i, now());
+    pthread_mutex_unlock(&f->lock);
+    if (twin) return MICA_OK;
     struct stat st = {0};
     char *path = mica__store_blob(f->job->store, i->file->hash, ".mica.incomplete");
     if (!path) return mica__fail_memory(err, 256, "a path");
@@ -272,9 +294,7 @@ static mica_status wait_for_other(fetch *f, item *i, mica_error *err)
                           MICA_QUOTED(i->file->path, strlen(i->file->path)), BUSY_LIMIT);
     pthread_mutex_lock(&f->lock);
     i->told = true;
-    i->retry = t + 0.1;
-    i->state = WAITING;
-    pthread_cond_broadcast(&f->changed);
+    come_back_soon(f, i, t);
     pthread_mutex_unlock(&f->lock);
     return MICA_OK;
 }

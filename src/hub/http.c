@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 enum { MAX_REDIRECTS = 5, MAX_ATTEMPTS = 5 };
+/* A server that sends or takes less than this in the time that silence may last counts as silent. */
+static const curl_off_t least_moved = 1024;
 static const size_t max_text = (size_t)48 << 20, max_error_text = (size_t)64 << 10;
 
 struct mica__http {
@@ -136,7 +138,7 @@ static int on_progress(void *context, curl_off_t total_down, curl_off_t down, cu
     if (is_cancelled(h->net)) return 1;
     const double limit = h->request->silence > 0 ? h->request->silence : h->net->settings->api_seconds;
     const double t = now();
-    if (down + up != h->moved) {
+    if (down + up - h->moved >= least_moved) {
         h->moved = down + up;
         h->last_moved = t;
     }

@@ -183,6 +183,7 @@ static mica_status open_locked(mica__partial *p, const mica__store *s, uint64_t 
     if (!p->path || !p->map_path) return mica__fail_memory(err, 256, "a path");
     adopt(p, s);
     p->fd = open(p->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (p->fd < 0 && errno == ELOOP) return mica__fail(err, MICA_DATA, "%s: is a link; remove it", p->path);
     if (p->fd < 0) return mica__fail_errno(err, errno, "create", p->path);
     if (!lock_file(p->fd)) {
         *busy = true;

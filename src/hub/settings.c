@@ -5,8 +5,12 @@
 #include "base/memory.h"
 #include "late.h"
 
+#include <pwd.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
+
+enum { MAX_TOKEN = 4000 };
 
 static const char *variable(const char *name)
 {
@@ -36,13 +40,22 @@ static bool is_name(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
+/* $HOME, else what the system knows of the user; false if there is neither. */
+static bool append_user_home(mica__buf *out)
+{
+    const char *home = variable("HOME");
+    char text[4096];
+    struct passwd user, *found = NULL;
+    if (!home && getpwuid_r(getuid(), &user, text, sizeof text, &found) == 0 && found && found->pw_dir[0] == '/')
+        home = found->pw_dir;
+    if (home) mica__buf_append_z(out, home);
+    return home;
+}
+
 /* Appends path with a leading ~ and $NAME or ${NAME} replaced; a variable that is not set stays as it is written. */
 static void append_expanded(mica__buf *out, const char *path)
 {
-    if (path[0] == '~' && (path[1] == '/' || !path[1]) && variable("HOME")) {
-        mica__buf_append_z(out, variable("HOME"));
-        path++;
-    }
+    if (path[0] == '~' && (path[1] == '/' || !path[1]) && append_user_home(out)) path++;
     while (*path) {
         const bool braces = path[0] == '$' && path[1] == '{';
         const char *name = path + 1 + braces, *end = name;
@@ -73,8 +86,7 @@ static bool append_home(mica__buf *out)
         append_expanded(out, variable("XDG_CACHE_HOME"));
         mica__buf_append_z(out, "/huggingface");
     } else {
-        if (!variable("HOME")) return false;
-        mica__buf_append_z(out, variable("HOME"));
+        if (!append_user_home(out)) return false;
         mica__buf_append_z(out, "/.cache/huggingface");
     }
     return true;
@@ -109,6 +121,8 @@ static mica_status clean_token(char **out, mica__str text, const char *from, mic
     while (text.n && (unsigned char)text.p[text.n - 1] <= ' ') text.n--;
     *out = NULL;
     if (text.n == 0) return MICA_OK;
+    if (text.n > MAX_TOKEN)
+        return mica__fail(err, MICA_INVALID, "%s holds no token: it is longer than %d characters", from, MAX_TOKEN);
     for (size_t i = 0; i < text.n; i++)
         if (text.p[i] <= ' ' || text.p[i] > '~')
             return mica__fail(err, MICA_INVALID, "%s holds no token: there are spaces or special characters in it",

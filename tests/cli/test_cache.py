@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import pwd
 import subprocess
 import sys
 import time
@@ -94,6 +95,30 @@ class Cache(HubTest):
         self.assertEqual(len(list(blobs.iterdir())), 4)
         self.assertEqual(self.act("prune")["files"], 0)
         self.assertEqual(self.act("verify")["faults"], 0)
+
+    def test_prune_leaves_what_it_does_not_know(self):
+        folder = self.cache / "models--org--one/snapshots/mine"
+        folder.mkdir()
+        (folder / "w.bin").symlink_to(os.readlink(self.cache / "models--org--one/snapshots" / self.first / "w.bin"))
+        self.assertEqual(self.act("prune")["files"], 0)
+        self.assertEqual((folder / "w.bin").read_bytes(), self.old)
+
+    def test_links_that_lead_elsewhere(self):
+        outside = self.home / "outside"
+        outside.write_bytes(b"outside")
+        link = self.cache / "models--org--one/snapshots" / self.second / "stray"
+        link.symlink_to(outside)
+        result = self.run_mica("cache", "verify")
+        self.assertEqual(result.returncode, 65)
+        self.assertIn(f"{link}: leads to something that is no blob", result.stdout)
+        self.run_mica("cache", "verify", "--remove-bad")
+        self.assertFalse(link.is_symlink())
+        self.assertEqual(outside.read_bytes(), b"outside")
+        self.assertEqual(self.act("verify")["faults"], 0)
+
+    def test_a_user_without_home(self):
+        answer = json.loads(self.good("cache", "list", "--json", env={**self.env(HF_HOME=""), "HOME": ""}))
+        self.assertEqual(answer["path"], pwd.getpwuid(os.getuid()).pw_dir + "/.cache/huggingface/hub")
 
     def test_verify(self):
         self.assertEqual(self.act("verify"), {"files": 6, "bytes": 12104, "faults": 0})

@@ -313,7 +313,10 @@ class Refusals(HubTest):
         self.refused(77, "download", ID, "--force", HF_TOKEN="hf_unknown")
         shutil.rmtree(self.cache)
         self.refused(66, "download", ID, HF_HUB_DISABLE_IMPLICIT_TOKEN=1)
-        self.assertEqual(self.run_mica("download", ID, HF_TOKEN="two words").returncode, 64)
+        before = len(self.hub.log)
+        for token in ("two words", "hf_\u00fc", "hf_\x01x", "x" * 5000):
+            self.refused(64, "download", ID, HF_TOKEN=token, says="HF_TOKEN holds no token")
+        self.assertEqual(len(self.hub.log), before)
 
     def test_a_server_that_repeats_the_token(self):
         def echo(handler, request):
@@ -450,6 +453,34 @@ class Network(HubTest):
 
     def test_stall(self):
         self.fetch(faults=[Fault("*", "stall", times=1, at=1000, rate=30)], HF_HUB_DOWNLOAD_TIMEOUT=1)
+
+    def test_a_server_that_sends_a_byte_now_and_then(self):
+        """Nobody waits for it longer than for one that says nothing."""
+        def trickle(handler, request):
+            handler.send_response(200)
+            handler.send_header("Content-Length", "100")
+            handler.end_headers()
+            for _ in range(100):
+                handler.wfile.write(b" ")
+                time.sleep(0.1)
+            return True
+
+        self.hub.rules.append(trickle)
+        start = time.monotonic()
+        self.refused(69, "download", ID, says="does not answer", HF_HUB_ETAG_TIMEOUT=1)
+        self.assertLess(time.monotonic() - start, 6)
+
+    def test_files_of_the_same_content(self):
+        """One of them is fetched, and nobody speaks of another process."""
+        data = content(4 * MIB, 7)
+        files = {f"{k}.safetensors": data for k in "abc"}
+        self.hub.add("org/twins", files)
+        self.hub.faults[:] = [Fault("*", "slow", times=-1, rate=4 * MIB)]
+        before = self.hub.body_bytes()
+        result = self.run_mica("download", "org/twins")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.check_snapshot(pathlib.Path(result.stdout.strip()), files)
+        self.assertLess(self.hub.body_bytes() - before, 1.1 * len(data))
 
     def test_wrong_content(self):
         large = self.hub.repositories[ID].commits[self.commit]["model.safetensors"].sha256
