@@ -388,6 +388,11 @@ mica_status mica__http_send(mica__http *h, const mica__request *request, mica__r
             return mica__fail(err, MICA_UNAVAILABLE, "%s: redirected more than %d times",
                               mica__url_origin(h->final_url, origin), MAX_REDIRECTS);
         MICA_TRY(mica__url_follow(&next, h->final_url, reply->location, endpoint, err));
+        if (strcmp(request->method, "POST") == 0 && !mica__url_same_origin(next, h->final_url)) {
+            mica__free(next); /* what is written to a private repository is for nobody else */
+            return mica__fail(err, MICA_UNAVAILABLE, "%s redirects what is sent to it to another server: refused",
+                              mica__url_origin(h->final_url, origin));
+        }
         mica__free(h->final_url);
         h->final_url = next;
         h->guarded = !mica__url_same_origin(next, endpoint) && !behind_proxy();

@@ -63,6 +63,14 @@ static void append_base64(mica__buf *out, const unsigned char *p, size_t n)
 
 /* ---- the repository ---------------------------------------------------------------------------------------------------------- */
 
+/* The answer to the last request as JSON. */
+static mica_status parse_answer(const mica__upload *u, mica__json *doc, mica_error *err)
+{
+    const mica_status status = mica__json_parse(doc, u->text.p, u->text.n, NULL, err);
+    if (status == MICA_OK || status == MICA_MEMORY) return status;
+    return mica__fail(err, MICA_UNAVAILABLE, "%s: what %s answers is no JSON", u->id, u->settings.endpoint);
+}
+
 /* NAME alone is the user's: asks who that is. */
 static mica_status find_owner(mica__upload *u, mica_error *err)
 {
@@ -74,7 +82,7 @@ static mica_status find_owner(mica__upload *u, mica_error *err)
     mica__str name = {0};
     MICA_TRY(mica__http_send_patiently(u->http, &request, &reply, &u->text, err));
     if (reply.status != 200) return mica__hub_explain(&u->net, &subject, &reply, &u->text, err);
-    MICA_TRY(mica__json_parse(&doc, u->text.p, u->text.n, NULL, err));
+    MICA_TRY(parse_answer(u, &doc, err));
     mica__json_string(mica__json_get(mica__json_root(&doc), "name"), &name);
     mica__buf id = {0};
     mica__buf_printf(&id, "%.*s/%s", (int)(name.n < 200 ? name.n : 0), name.p ? name.p : "", u->id);
@@ -193,7 +201,7 @@ static mica__upload_file *find_file(mica__upload *u, mica__str path)
 static mica_status read_modes(mica__upload *u, mica_error *err)
 {
     mica__json doc;
-    MICA_TRY(mica__json_parse(&doc, u->text.p, u->text.n, NULL, err));
+    MICA_TRY(parse_answer(u, &doc, err));
     const mica__jval files = mica__json_get(mica__json_root(&doc), "files");
     for (mica__jval e = mica__json_first(files); e; e = mica__json_next(files, e)) {
         mica__str path = {0}, mode = {0}, oid = {0};
@@ -320,11 +328,14 @@ static mica_status read_commit(mica__upload *u, mica_hub_commit *out, mica_error
 {
     mica__json doc;
     mica__str url = {0}, oid = {0}, pull = {0};
-    MICA_TRY(mica__json_parse(&doc, u->text.p, u->text.n, NULL, err));
+    MICA_TRY(parse_answer(u, &doc, err));
     const mica__jval root = mica__json_root(&doc);
     mica__json_string(mica__json_get(root, "commitUrl"), &url);
     mica__json_string(mica__json_get(root, "commitOid"), &oid);
     mica_status status = MICA_OK;
+    if (!oid.n && !url.n)
+        status = mica__fail(err, MICA_UNAVAILABLE, "%s: %s does not say that it made the commit: do it again", u->id,
+                            u->settings.endpoint);
     if (mica__hub_is_commit(oid)) memcpy(out->commit, oid.p, oid.n);
     out->url = mica__strndup(url.p ? url.p : "", url.n);
     if (!out->url) status = mica__fail_memory(err, url.n, "an address");

@@ -10,7 +10,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "hub"))
 
 import hub_test  # noqa: E402
-from hub_server import Fault  # noqa: E402
+from hub_server import Fault, Hub  # noqa: E402
 from hub_test import HubTest, content  # noqa: E402
 from program import PROGRAM  # noqa: E402
 
@@ -222,6 +222,21 @@ class Upload(HubTest):
             answers[:] = [(part, body)]
             result = self.run_mica("upload", self.folder, ID, HF_TOKEN="hf_good")
             self.assertIn(result.returncode, (65, 69, 77), (part, body, result.stderr))
+
+    def test_an_answer_that_names_no_commit(self):
+        for body in (b"", b"{}", b"x", b"[]"):
+            self.hub.rules[:] = [lambda handler, request: "/commit/" in request.path and (handler.reply(200, body) or True)]
+            self.refused(69, "upload", self.folder, ID, HF_TOKEN="hf_good", says=ID)
+
+    def test_contents_go_to_no_other_server(self):
+        other = Hub()
+        self.addCleanup(other.close)
+        for part in ("/repos/create", "/preupload/", "/batch", "/commit/"):
+            for status in (301, 302, 307, 308):
+                self.hub.rules[:] = [lambda handler, request: part in request.path and (
+                    handler.reply(status, b"", {"Location": other.endpoint + request.path}) or True)]
+                self.refused(69, "upload", self.folder, ID, HF_TOKEN="hf_good", says="another server")
+        self.assertEqual(other.log, [])
 
     def hub_oid(self):
         import hashlib
