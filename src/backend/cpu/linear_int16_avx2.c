@@ -6,15 +6,23 @@
  * memory. So the codes, scales and biases of a row are read once, in order, and nothing is rearranged.
  *
  * Two rows share the loads of x. They are far apart, in the two halves of a member's columns: two rows in one page confuse the
- * processor's prefetching so much that they arrive at a third of the speed (bench/RESULTS.md). Of several rows of x, four at a time meet
- * codes that were split once. */
+ * processor's prefetching so much that they arrive at a third of the speed. What comes later is touched line by line between the
+ * products: a block's lines at once fill the queue for lines on their way, and the loads behind them wait. The numbers are in
+ * bench/RESULTS.md. Of several rows of x, four at a time meet codes that were split once. */
 #include "int16_avx2.h"
 
 #include "convert.h"
 
 #if MICA__X86
 
-enum { LINES_AHEAD = 2048 }; /* bytes from what is read to what is fetched; of 512, 1024, 2048 the fastest on a Zen 3 */
+/* Bytes from what is read to what is touched ahead, of codes and of scales and biases: the fastest of 512 to 4096 and of 64 to 2048 on
+ * a Zen 3, if by little. */
+enum { CODES_AHEAD = 2048, FACTORS_AHEAD = 128 };
+
+MICA__INLINE void touch(const uint8_t *p, int64_t ahead)
+{
+    _mm_prefetch((const char *)((uintptr_t)p + (uintptr_t)ahead), _MM_HINT_T0);
+}
 
 /* ---- sums of a block ------------------------------------------------------------------------------------------------------- */
 
@@ -61,13 +69,15 @@ MICA__INLINE void unit(int bits, int size, int R, const uint8_t *const w[2], con
     }
 }
 
-/* Those of two neighbouring pieces merged: of units, then of pairs of units. */
+/* Those of two neighbouring pieces merged: of units, for which the lines ahead are touched, then of pairs of units. */
 #define MERGED(name, piece, units)                                                                                     \
     MICA__INLINE void name(int bits, int size, int R, const uint8_t *const w[2], const int16_t *x, __m256i sum[2])     \
     {                                                                                                                  \
         const int elements = (units)*UNIT(bits, size), bytes = elements * bits / 8;                                    \
         const uint8_t *const next[2] = {w[0] + bytes, w[R - 1] + bytes};                                               \
         __m256i a[2], b[2];                                                                                            \
+        for (int r = 0; (units) == 1 && r < R; r++)                                                                    \
+            for (int i = 0; i < 2 * bytes; i += 64) touch(w[r], CODES_AHEAD + i);                                      \
         piece(bits, size, R, w, x, a);                                                                                 \
         piece(bits, size, R, next, x + elements, b);                                                                   \
         MICA__UNROLL                                                                                                   \
@@ -110,6 +120,7 @@ MICA__INLINE __m256 load_factors(const mica__factors *f, int64_t row, int64_t gr
 {
     const int64_t left = f->groups - group, size = f->dtype == MICA_DTYPE_F32 ? 4 : 2;
     const uint8_t *p = f->first + row * f->row_bytes + group * size;
+    touch(p, FACTORS_AHEAD);
     if (left >= MICA__CHAINS) return mica__load8(p, f->dtype);
     if (f->end - p < MICA__CHAINS * size) return mica__load_some(p, f->dtype, left);
     return _mm256_and_ps(mica__load8(p, f->dtype), _mm256_castsi256_ps(mica__first_lanes(left)));
@@ -134,10 +145,6 @@ MICA__INLINE void chains(int bits, int size, int R, const mica__codes *w, const 
     for (int64_t g = 0; g < w->groups; g += STEP, q += STEP * size) {
         __m256i sum[2];
         if (w->groups - g >= STEP) {
-            MICA__UNROLL
-            for (int r = 0; r < R; r++)
-                for (int i = 0; i < bytes; i += 64)
-                    _mm_prefetch((const char *)((uintptr_t)codes[r] + LINES_AHEAD + (uintptr_t)i), _MM_HINT_T0);
             whole_block(bits, size, R, (const uint8_t *const *)codes, q, sum);
         } else {
             MICA__UNROLL
@@ -247,7 +254,7 @@ MICA__INLINE void chains_of_few(int bits, int size, int X, const mica__codes *w,
         const int64_t n = mica__min(w->groups - g, MICA__CHAINS) * size; /* elements */
         int u = 0;
         for (; u * elements < n; u++, codes += bytes, q += 2 * elements) {
-            _mm_prefetch((const char *)((uintptr_t)codes + LINES_AHEAD), _MM_HINT_T0);
+            touch(codes, CODES_AHEAD);
             unit_of_few(bits, size, X, codes, (u + 1) * elements > n, q, l->bytes, v[u]);
         }
         for (; u < UNITS(bits, size); u++)
