@@ -515,16 +515,20 @@ static mica_status place_values(compiler *c)
 
 /* ---- 5. steps ---- */
 
-enum { SHARES_MAX = 4, LEAST_SHARE_BYTES = 48 << 10 };
+/* A product is cut into a few shares for each member even if they are small, and into more if they are of some size. */
+enum { FEW_SHARES = 4, FEW_SHARE_BYTES = 48 << 10, SHARES_MAX = 64, SHARE_BYTES = 256 << 10 };
 
-/* A product is cut finer than into one share for each member, so that who is early helps who is late; not so fine that beginning costs. */
+/* More than one share, so that who is early helps who is late; not so many that beginning costs. At the end of a step all wait for whoever
+ * holds the last share: half of one, on average, and if it is long they fall asleep over it. */
 static int shares_of(const mica_program *p, const mica__instr *instr, int phase)
 {
     if (instr->op != MICA__OP_LINEAR || phase != instr->n_phases - 1) return 1;
     const mica__tensor *w = &instr->in[1];
     const int64_t bits = w->quantized ? w->affine.bits : 8 * (int64_t)mica_dtype_size(w->dtype);
-    const int64_t n = mica__team_size(p->device->team), bytes = w->shape[0] * w->shape[1] / 8 * bits;
-    int64_t shares = bytes / n / LEAST_SHARE_BYTES;
+    const int64_t n = mica__team_size(p->device->team), bytes = w->shape[0] * w->shape[1] / 8 * bits / n;
+    int64_t shares = bytes / FEW_SHARE_BYTES;
+    if (shares > FEW_SHARES) shares = FEW_SHARES;
+    if (shares < bytes / SHARE_BYTES) shares = bytes / SHARE_BYTES;
     if (shares > w->shape[0] / 64 / n) shares = w->shape[0] / 64 / n;
     return shares < 1 ? 1 : shares > SHARES_MAX ? SHARES_MAX : (int)shares;
 }
