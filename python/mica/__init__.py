@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .configuration import PretrainedConfig as PretrainedConfig
     from .core import array as array
     from .generation_config import GenerationConfig as GenerationConfig
-    from .generation_config import WatermarkingConfig as WatermarkingConfig
     from .model import AutoModelForCausalLM as AutoModelForCausalLM
     from ._cache import DynamicCache as DynamicCache
     from .model import MicaForCausalLM as MicaForCausalLM
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
     from .streamers import TextStreamer as TextStreamer
     from .tokenizer import AutoTokenizer as AutoTokenizer
     from .tokenizer import Tokenizer as Tokenizer
+    from .watermarking import WatermarkDetector as WatermarkDetector
+    from .watermarking import WatermarkingConfig as WatermarkingConfig
 
     __version__: str
 
@@ -51,19 +52,19 @@ _PLACES = {
     "_lib": ("MicaError",),
     "configuration": ("AutoConfig", "PretrainedConfig"),
     "core": ("array",),
-    "generation_config": ("GenerationConfig", "WatermarkingConfig"),
+    "generation_config": ("GenerationConfig",),
     "_cache": ("DynamicCache",),
     "model": ("AutoModelForCausalLM", "MicaForCausalLM"),
     "outputs": ("CausalLMOutputWithPast", "GenerateBeamDecoderOnlyOutput", "GenerateDecoderOnlyOutput", "ModelOutput"),
     "pipelines": ("TextGenerationPipeline", "pipeline"),
     "processors": (
-        "EosTokenCriteria", "EpsilonLogitsWarper", "EtaLogitsWarper", "ExponentialDecayLengthPenalty", "ForcedBOSTokenLogitsProcessor",
+        "EncoderNoRepeatNGramLogitsProcessor", "EncoderRepetitionPenaltyLogitsProcessor", "EosTokenCriteria", "EpsilonLogitsWarper", "EtaLogitsWarper", "ExponentialDecayLengthPenalty", "ForcedBOSTokenLogitsProcessor",
         "ForcedEOSTokenLogitsProcessor", "InfNanRemoveLogitsProcessor", "LogitNormalization", "LogitsProcessor", "LogitsProcessorList",
         "LogitsWarper", "MaxLengthCriteria", "MaxTimeCriteria", "MinLengthLogitsProcessor", "MinNewTokensLengthLogitsProcessor",
         "MinPLogitsWarper", "NoBadWordsLogitsProcessor", "NoRepeatNGramLogitsProcessor", "PrefixConstrainedLogitsProcessor",
         "RepetitionPenaltyLogitsProcessor", "SequenceBiasLogitsProcessor", "StopStringCriteria", "StoppingCriteria",
         "StoppingCriteriaList", "SuppressTokensAtBeginLogitsProcessor", "SuppressTokensLogitsProcessor", "TemperatureLogitsWarper",
-        "TopHLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "TypicalLogitsWarper",
+        "TopHLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "TypicalLogitsWarper", "WatermarkLogitsProcessor",
     ),
     "quantization": (
         "AwqConfig", "BitsAndBytesConfig", "GPTQConfig", "HqqConfig", "MetalConfig", "MicaConfig", "Mxfp4Config", "QuantoConfig",
@@ -71,6 +72,7 @@ _PLACES = {
     ),
     "streamers": ("AsyncTextIteratorStreamer", "BaseStreamer", "TextIteratorStreamer", "TextStreamer"),
     "tokenizer": ("AutoTokenizer", "Tokenizer"),
+    "watermarking": ("WatermarkDetector", "WatermarkDetectorOutput", "WatermarkingConfig"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 __all__ = sorted(_HOME)

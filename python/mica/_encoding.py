@@ -191,6 +191,8 @@ class BatchEncoding(UserDict[str, Any]):
 
     @property
     def n_sequences(self) -> Optional[int]:
+        if self._n_sequences is None and self._encodings:
+            return len(set(self._encodings[0].sequence_ids) - {None})
         return self._n_sequences
 
     def _need_encodings(self) -> list[Encoding]:

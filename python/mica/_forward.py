@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import _cache, _engine, _lib, _tensors
@@ -129,7 +130,9 @@ class InputEmbeddings:
 
     @property
     def weight(self) -> Any:
-        raise NotImplementedError("weights stay in the engine: call get_input_embeddings()(ids), or read the checkpoint with safetensors")
+        """All embeddings, [num_embeddings, embedding_dim], as float32: a copy."""
+        made = embed(self._model, list(range(self.num_embeddings)))
+        return _tensors.from_numpy(made, "pt" if "torch" in sys.modules and sys.modules["torch"] is not None else "np")
 
 
 def kept(logits: Any, wish: Any) -> Any:

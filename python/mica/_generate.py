@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional
 from . import _engine, _lib, _tensors
 from .generation_config import NOT_SETTINGS, SETTINGS, CoreConfig, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
-from .processors import PrefixConstrainedLogitsProcessor, apply_processor, rows_done, split_own
+from .processors import PrefixConstrainedLogitsProcessor, apply_processor, rows_done, split_criteria, split_processors
 
 logger = logging.getLogger("mica")
 
@@ -125,8 +125,11 @@ class _Call:
         # A maximum that a caller gives goes before one of the model's of the other name.
         if said.get("max_length") and not said.get("max_new_tokens") and not own_config.get("max_new_tokens"):
             self.settings.pop("max_new_tokens", None)
-        processors, self.processors = split_own(given.get("logits_processor"))
-        criteria, self.criteria = split_own(given.get("stopping_criteria"))
+        padded = self.mask is not None and not all(all(row) for row in self.mask)
+        processors, self.processors = split_processors(
+            given.get("logits_processor"), self.settings, len(self.rows[0]) if self.rows else 1, padded
+        )
+        criteria, self.criteria = split_criteria(given.get("stopping_criteria"))
         self.settings.update(processors)
         if "max_length" in criteria:
             self.settings.pop("max_new_tokens", None)
@@ -200,6 +203,8 @@ class _Call:
             logger.warning("a prompt is padded on the right, which gives poor answers: use padding_side='left'")
         if self.mask is not None and all(all(m) for m in self.mask):
             self.mask = None
+        masks = self.mask or [[1] * len(row) for row in self.rows]
+        _tensors.check_ids([[i for i, m in zip(row, mask) if m] for row, mask in zip(self.rows, masks)], self.model.vocab_size)
 
     def _check_length(self) -> None:
         s = self.settings
@@ -213,6 +218,8 @@ class _Call:
     def _check_beams(self) -> None:
         s = self.settings
         self.beams = int(s.get("num_beams") or 1)
+        if self.beams > 1:
+            s.pop("prompt_lookup_num_tokens", None)  # beams go before guesses
         answers = int(s.get("num_return_sequences") or 1)
         if answers > 1 and self.beams == 1 and not s.get("do_sample"):
             raise ValueError(f"greedy decoding has one answer; num_return_sequences={answers} needs do_sample or num_beams")
@@ -276,6 +283,10 @@ def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, 
     want_dict = bool(s.get("return_dict_in_generate"))
     if (s.get("output_attentions") or s.get("output_hidden_states")) and want_dict:
         raise NotImplementedError("output_attentions and output_hidden_states are not supported")
+    if call.beams > 1:
+        assistant = None
+    if assistant is not None and s.get("use_cache") is False:
+        raise ValueError("assistant_model needs use_cache=True")
     if assistant is not None and not hasattr(assistant, "_handle"):
         raise TypeError("assistant_model has to be a model of mica, too: load it with the same device_map")
     if streamer is not None:
@@ -346,5 +357,5 @@ def _shaped(call: _Call, result: _engine.Result, want_dict: bool) -> Any:
         return GenerateDecoderOnlyOutput(**fields)
     if call.settings.get("output_scores"):
         fields["sequences_scores"] = _tensors.from_numpy(result.sequences_scores, kind)
-        fields["beam_indices"] = _tensors.from_numpy(result.beam_indices.astype(np.int64), kind)
+    fields["beam_indices"] = _tensors.from_numpy(result.beam_indices.astype(np.int64), kind)
     return GenerateBeamDecoderOnlyOutput(**fields)

@@ -87,6 +87,17 @@ def to_list(value: Any) -> Any:
     return value
 
 
+class UnknownTokenError(ValueError, IndexError):
+    """Of an id that is not in the vocabulary."""
+
+
+def check_ids(rows: list[list[int]], n_vocab: int) -> None:
+    for row in rows:
+        if row and not 0 <= min(row) <= max(row) < n_vocab:
+            wrong = next(i for i in row if not 0 <= i < n_vocab)
+            raise UnknownTokenError(f"token id {wrong} is not in the vocabulary of {n_vocab}")
+
+
 def id_rows(value: Any, name: str = "input_ids") -> list[list[int]]:
     """Token ids of one or several sequences, in whatever they come, as lists of rows."""
     rows = to_list(value)

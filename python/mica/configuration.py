@@ -15,6 +15,13 @@ _ALIASES = {
     "n_embd": "hidden_size", "n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_positions": "max_position_embeddings",
     "torch_dtype": "dtype", "rope_scaling": "rope_parameters",
 }  # fmt: skip
+# What every configuration has, whatever the file says.
+_DEFAULTS: dict[str, Any] = {
+    "architectures": None, "is_encoder_decoder": False, "output_hidden_states": False, "output_attentions": False, "return_dict": True,
+    "use_return_dict": True, "chunk_size_feed_forward": 0, "problem_type": None, "num_labels": 2, "transformers_version": None,
+    "id2label": {0: "LABEL_0", 1: "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}, "attribute_map": {}, "sub_configs": {},
+    "bos_token_id": None, "eos_token_id": None, "pad_token_id": None, "tie_word_embeddings": True,
+}  # fmt: skip
 
 
 class PretrainedConfig:
@@ -30,6 +37,8 @@ class PretrainedConfig:
             self.dtype = fields.get("torch_dtype")
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_name_or_path":
+            return self.__dict__.get("name_or_path", "")
         other = _ALIASES.get(name)
         if other is not None and other in self.__dict__:
             return self.__dict__[other]
@@ -39,6 +48,8 @@ class PretrainedConfig:
         text = self.__dict__.get("text_config")
         if isinstance(text, dict) and name in text:
             return text[name]
+        if name in _DEFAULTS:
+            return copy.copy(_DEFAULTS[name])
         raise AttributeError(f"the configuration has no field {name!r}")
 
     @classmethod

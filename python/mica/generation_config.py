@@ -49,6 +49,10 @@ class GenerationConfig:
                 raise ValueError(f"{name} is an argument of generate, not a setting of GenerationConfig")
         kwargs.pop("_from_model_config", None)
         kwargs.pop("transformers_version", None)
+        if isinstance(kwargs.get("watermarking_config"), dict):
+            from .watermarking import WatermarkingConfig
+
+            kwargs["watermarking_config"] = WatermarkingConfig.from_dict(kwargs["watermarking_config"])
         for name in SETTINGS:
             setattr(self, name, kwargs.pop(name, None))
         for name, value in kwargs.items():
@@ -106,7 +110,8 @@ class GenerationConfig:
         fields = self.to_diff_dict() if use_diff else self.to_dict()
         fields.pop("compile_config", None)
         fields["transformers_version"] = _VERSION
-        return json.dumps(fields, indent=2, sort_keys=True, default=str) + "\n"
+        plain = {k: v.to_dict() if hasattr(v, "to_dict") else v for k, v in fields.items()}
+        return json.dumps(plain, indent=2, sort_keys=True, default=str) + "\n"
 
     def save_pretrained(
         self,
@@ -165,45 +170,6 @@ class GenerationConfig:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
-
-
-class WatermarkingConfig:
-    """A watermark in what is generated: some tokens, chosen by those before, get a higher score."""
-
-    def __init__(
-        self,
-        greenlist_ratio: float = 0.25,
-        bias: float = 2.0,
-        hashing_key: int = 15485863,
-        seeding_scheme: str = "lefthash",
-        context_width: int = 1,
-    ):
-        self.greenlist_ratio, self.bias, self.hashing_key = greenlist_ratio, bias, hashing_key
-        self.seeding_scheme, self.context_width = seeding_scheme, context_width
-        self.validate()
-
-    def validate(self) -> None:
-        if self.seeding_scheme not in ("selfhash", "lefthash"):
-            raise ValueError(f"seeding_scheme is {self.seeding_scheme!r}, expected 'selfhash' or 'lefthash'")
-        if not 0.0 <= self.greenlist_ratio <= 1.0:
-            raise ValueError(f"greenlist_ratio is {self.greenlist_ratio}, expected 0 to 1")
-        if not self.context_width >= 1:
-            raise ValueError(f"context_width is {self.context_width}, expected at least 1")
-
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "WatermarkingConfig":
-        return cls(**{**config_dict, **kwargs})
-
-    def to_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, WatermarkingConfig) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"WatermarkingConfig({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
 
 
 def _plain(name: str, value: Any) -> Any:

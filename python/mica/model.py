@@ -6,6 +6,7 @@ prompt that begins like an earlier one costs only what is new in it.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import threading
@@ -30,7 +31,7 @@ _WITHOUT_EFFECT = (
     "adapter_name", "use_flash_attention_2", "use_auth_token", "tp_plan", "device_mesh", "distributed_config",
 )  # fmt: skip
 _REFUSED = ("state_dict", "key_mapping", "variant")
-_OWN_DEVICES = ("mlx", "auto", "cpu", "balanced", "balanced_low_0", "sequential")
+OWN_DEVICES = ("mlx", "auto", "cpu", "balanced", "balanced_low_0", "sequential")
 _PRECISIONS = {"fast": 0, "exact": 1, "int8": 2}
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -60,7 +61,7 @@ def _device_name(device_map: Any) -> Optional[str]:
             raise ValueError("a model is on one device here: device_map can only name one")
         device_map = places.pop()
     name = "auto" if device_map is None else str(device_map)
-    return None if name in _OWN_DEVICES else name
+    return None if name in OWN_DEVICES else name
 
 
 class MicaForCausalLM(_generate.GenerationMixin):
@@ -169,9 +170,10 @@ class MicaForCausalLM(_generate.GenerationMixin):
         return_dict: Optional[bool] = None,
         num_items_in_batch: Any = None,
         token_type_ids: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """Logits of every position (`.logits`, float32), with labels the loss, too. With past_key_values (any object, DynamicCache() say) the ids
-        are a continuation of what was computed with that object before."""
+        are a continuation of what was computed with that object before. Further arguments have no effect."""
         if output_attentions:
             raise NotImplementedError("model(..., output_attentions=True) is not supported: attention is computed without its matrix")
         if (input_ids is None) == (inputs_embeds is None):
@@ -179,6 +181,7 @@ class MicaForCausalLM(_generate.GenerationMixin):
         given = input_ids if inputs_embeds is None else inputs_embeds
         kind = _tensors.kind_of(given) or "np"
         inputs = _forward.Inputs(input_ids, inputs_embeds, attention_mask, position_ids)
+        _tensors.check_ids(inputs.seen_rows(), self._info.vocab_size)
         states = bool(output_hidden_states)
         caching = getattr(self.config, "use_cache", True) is not False if use_cache is None else use_cache
         if past_key_values is not None or use_cache or inputs_embeds is not None or states:
@@ -253,7 +256,7 @@ class MicaForCausalLM(_generate.GenerationMixin):
         """The model itself: it stays on its device, and weights keep their type. ValueError for a device that it is not on."""
         for wish in (*args, *kwargs.values()):
             place = getattr(wish, "type", wish)
-            if isinstance(place, str) and place.split(":")[0] not in (*_OWN_DEVICES, *_DTYPES):
+            if isinstance(place, str) and place.split(":")[0] not in (*OWN_DEVICES, *_DTYPES):
                 raise ValueError(f"the model is on the CPU and cannot be moved to {place}")
         return self
 
@@ -315,6 +318,20 @@ class MicaForCausalLM(_generate.GenerationMixin):
     def push_to_hub(self, repo_id: str, **kwargs: Any) -> str:
         """Saves the model and uploads it; returns the address of the commit."""
         return _hub.push(self, repo_id, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "MicaForCausalLM":
+        """A model of its own settings and configuration; weights do not change, so both use the same."""
+        made = copy.copy(self)
+        made.config, made.generation_config = copy.deepcopy(self.config, memo), copy.deepcopy(self.generation_config, memo)
+        return made
+
+    def __copy__(self) -> "MicaForCausalLM":
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__, _pool=[], _pool_lock=threading.Lock())
+        return made
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a model cannot be pickled: load it where it is needed, with from_pretrained")
 
     def __repr__(self) -> str:
         info = self._info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
@@ -14,6 +15,12 @@ TASKS = ("text-generation",)
 _DEFAULTS = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
 _ENCODING = ("add_special_tokens", "padding", "truncation")
 _CHAT = ("tools", "documents")
+
+
+class _UnknownTask(NotImplementedError, KeyError):
+    """Of a pipeline that is not here, or nowhere."""
+
+    __str__ = NotImplementedError.__str__
 
 
 def pipeline(
@@ -38,7 +45,7 @@ def pipeline(
     from .tokenizer import Tokenizer
 
     if task not in (None, *TASKS):
-        raise NotImplementedError(f"there is no pipeline for {task!r}, only for {', '.join(TASKS)}")
+        raise _UnknownTask(f"there is no pipeline for {task!r}, only for {', '.join(TASKS)}")
     if task is None and model is None:
         raise RuntimeError("a pipeline needs a task or a model")
     if model is None:
@@ -104,6 +111,11 @@ class TextGenerationPipeline:
     def device(self) -> Any:
         return self.model.device
 
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
+        """The model and the tokenizer, into one folder."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory)
+
     def __call__(self, text_inputs: Any, batch_size: Optional[int] = None, num_workers: Any = None, **kwargs: Any) -> Any:
         """A list of {"generated_text": ...} for a prompt or a conversation, a list of those lists for several of them."""
         options = {**self.defaults, **kwargs}
@@ -123,7 +135,7 @@ class TextGenerationPipeline:
             if first and _is_message(first[0]):
                 return self._run([[*first, *source]], options)[0]
             return self._stream([*first], size, options, source)
-        raise ValueError(f"expected a prompt (str), a conversation (list of messages) or a list of them, found {type(text_inputs).__name__}")
+        raise TypeError(f"expected a prompt (str), a conversation (list of messages) or a list of them, found {type(text_inputs).__name__}")
 
     def _stream(self, items: Any, size: int, options: dict[str, Any], more: Iterator[Any] = iter(())) -> Iterator[Any]:
         waiting: list[Any] = []
@@ -154,7 +166,8 @@ class TextGenerationPipeline:
         if "stop_strings" in generation:
             generation.setdefault("tokenizer", self.tokenizer)
         generation.setdefault("generation_config", self.generation_config)
-        inputs = {"input_ids": rows, "attention_mask": mask} if width else {}
+        kind = "pt" if sys.modules.get("torch") is not None else "np"  # what processors and criteria of the program's own expect
+        inputs = {"input_ids": _tensors.make(rows, kind), "attention_mask": _tensors.make(mask, kind)} if width else {}
         output = self.model.generate(**inputs, **generation)
         sequences = _tensors.to_list(output["sequences"] if hasattr(output, "keys") else output)
         each = len(sequences) // len(prompts)
@@ -170,7 +183,7 @@ class TextGenerationPipeline:
             plain = {k: v for k, v in encoding.items() if k not in _CHAT}
             return list(self.tokenizer(shape["prefix"] + prompt, **plain)["input_ids"])
         if not _is_chat(prompt):
-            raise ValueError(f"expected a prompt (str) or a conversation (list of messages), found {type(prompt).__name__}")
+            raise TypeError(f"expected a prompt (str) or a conversation (list of messages), found {type(prompt).__name__}")
         encoding.pop("add_special_tokens", None)
         more = _continues(prompt, shape)
         encoded = self.tokenizer.apply_chat_template(

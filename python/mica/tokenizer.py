@@ -83,6 +83,9 @@ class Tokenizer:
             self.model_input_names = ["input_ids", "attention_mask"]
         # Only who asks for them in a program changes what tokenizer.json says about the tokens round a text.
         self._frame: Optional[tuple[bool, bool]] = None
+        for name in ("padding_side", "truncation_side"):
+            if getattr(self, name) not in ("left", "right"):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected 'left' or 'right'")
         if "add_bos_token" in overrides or "add_eos_token" in overrides:
             self._frame = bool(overrides.get("add_bos_token")), bool(overrides.get("add_eos_token"))
         self._own_template = "chat_template" in overrides
@@ -92,6 +95,14 @@ class Tokenizer:
         if file_template:
             self.chat_template = file_template
         self._file_template = self.chat_template
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: what is C's is made anew."""
+        return {**self.__dict__, "_handle": None, "_vocab": None, "_template": None, "_templates": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._load()
 
     # ---- loading and saving ----
 
@@ -288,6 +299,10 @@ class Tokenizer:
         """Names special tokens ({"pad_token": "<pad>"}), and adds those that are not in the vocabulary."""
         added = 0
         lists = ("additional_special_tokens", "extra_special_tokens")
+        known = (*_ROLES, *lists, *self._special)
+        for role in special_tokens_dict:
+            if role not in known:
+                raise ValueError(f"{role} is no special token, expected one of {', '.join(dict.fromkeys(known))}")
         for role, value in sorted(special_tokens_dict.items(), key=lambda item: item[0] in lists):
             values = list(value) if isinstance(value, (list, tuple)) else [value]
             unknown = [v for v in values if str(v) not in self._all()]
@@ -296,6 +311,10 @@ class Tokenizer:
                 added += self.add_tokens(made, special_tokens=True)
             if role not in lists:
                 self._special[role] = str(value)
+                continue
+            before = [] if replace_extra_special_tokens else self._config.get("extra_special_tokens") or []
+            self._config.pop("additional_special_tokens", None)
+            self._config["extra_special_tokens"] = list(dict.fromkeys([*before, *map(str, values)]))
         return added
 
     # ---- special tokens ----
@@ -633,6 +652,10 @@ class Tokenizer:
         ids = _tensors.to_list(token_ids)
         if isinstance(ids, int):
             ids = [ids]
+        if not isinstance(ids, list):
+            raise TypeError(f"decode takes ids, or a batch of them, found {type(token_ids).__name__}")
+        if ids and hasattr(ids[0], "tolist"):
+            ids = _tensors.to_list(ids)
         if ids and isinstance(ids[0], list):
             return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces, **kwargs) for row in ids]
         text = self._decode(ids, skip_special_tokens)
@@ -653,7 +676,8 @@ class Tokenizer:
         """The text of each sequence."""
         if hasattr(sequences, "keys"):
             sequences = sequences["input_ids"]
-        return [self.decode(row, skip_special_tokens, **kwargs) for row in sequences]
+        texts = self.decode(sequences, skip_special_tokens, **kwargs)
+        return [texts] if isinstance(texts, str) and len(sequences) else list(texts)
 
     @staticmethod
     def clean_up_tokenization(text: str) -> str:

@@ -140,7 +140,8 @@ def _change_package(module: ModuleType) -> None:
     places = getattr(package, "_class_to_module", {})
     for name in _stand_ins():
         # Asking the package for a name would load its module; where names are is known without that.
-        if "dummy" in str(places.get(name, "")) or name == "AutoModelForCausalLM":
+        lacking = name not in places and name.endswith(("Processor", "Warper", "Criteria"))
+        if "dummy" in str(places.get(name, "")) or lacking or name == "AutoModelForCausalLM":
             setattr(package, name, _for_transformers(name, getattr(mica, name), package))
 
 
@@ -165,12 +166,28 @@ def _for_transformers(name: str, ours: Any, package: Any) -> Any:
     return AutoModelForCausalLM
 
 
+def _change_encodings(module: ModuleType) -> None:
+    """Without torch, arrays are where models of mica are: moving them there is no work."""
+    if _has_torch():
+        return
+    original = module.BatchEncoding.to
+
+    @functools.wraps(original)
+    def to(self: Any, device: Any, *, non_blocking: bool = False) -> Any:
+        from .model import OWN_DEVICES
+
+        return self if str(device).split(":")[0] in OWN_DEVICES else original(self, device, non_blocking=non_blocking)
+
+    module.BatchEncoding.to = to
+
+
 _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "transformers": _change_package,
     "transformers.processing_utils": _change_package,  # puts a second copy of the package in the first one's place
     "transformers.models.auto.modeling_auto": _change_auto_models,
     "transformers.modeling_utils": _change_modeling_utils,
     "transformers.cache_utils": _change_caches,
+    "transformers.tokenization_utils_base": _change_encodings,
     "transformers.pipelines": _change_pipelines,
     "transformers.pipelines.text_generation": _change_text_pipeline,
 }
@@ -232,9 +249,12 @@ class _StandIn(ModuleType):
     """`transformers`, as far as mica has it."""
 
     def __getattr__(self, name: str) -> Any:
+        import mica
+
+        if name == "__all__":
+            return [*mica.__all__, *_OTHER_NAMES]
         if name.startswith("__"):
             raise AttributeError(name)
-        import mica
 
         ours = _OTHER_NAMES.get(name, name)
         if ours in mica.__all__:

@@ -86,8 +86,9 @@ def test_forms_of_arguments(model: Any, ids: Any) -> None:
         model(ids, attention_mask=np.ones((2, 1, 6, 6)))
     with pytest.raises(NotImplementedError):
         model(ids, output_attentions=True)
-    with pytest.raises(TypeError):
-        model(ids, no_such_argument=1)
+    assert np.array_equal(model(ids, no_such_argument=1).logits, model(ids).logits)  # as in Transformers
+    with pytest.raises(IndexError, match="vocabulary"):
+        model(ids + 10**6)
 
 
 @pytest.mark.parametrize("name", ["parameters", "state_dict", "named_modules", "get_output_embeddings", "load_adapter", "generate_batch"])
@@ -128,7 +129,8 @@ def test_processors_alone() -> None:
     assert np.isneginf(ends(ids, scores)[:, 7]).all() and np.isfinite(ends(np.tile(ids, 2), scores)).all()
     with pytest.raises(ValueError):
         mica.TopKLogitsWarper(0)
-    with pytest.raises(NotImplementedError):
-        mica.TopPLogitsWarper(0.5, min_tokens_to_keep=3)
+    assert (np.isfinite(mica.TopPLogitsWarper(1e-6, min_tokens_to_keep=3)(ids, scores)).sum(1) == 3).all()
+    with pytest.raises(ValueError):
+        mica.TopPLogitsWarper(0.5, min_tokens_to_keep=0)
     with pytest.raises(ValueError):
         mica.TopKLogitsWarper(3)(ids, scores[:1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,11 @@ def test_logits_of_a_call(model: Any, tokenizer: Any) -> None:
     assert output.logits.shape == (1, n, model.config.vocab_size) and output.logits.dtype == np.float32
     assert output.logits[0, -1].argmax() == model.generate(**inputs, max_new_tokens=1)[0, -1]
     assert output[0] is output.logits and output["logits"] is output.logits
+
+
+def test_copies_of_a_model(model: Any) -> None:
+    copied = copy.deepcopy(model)
+    copied.generation_config.max_new_tokens = 2
+    assert model.generation_config.max_new_tokens != 2 and copied.generate([[5, 6]]).shape == (1, 4)
+    with pytest.raises(TypeError, match="from_pretrained"):
+        pickle.dumps(model)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +280,27 @@ def test_tokens_round_the_text(llama: str) -> None:
     t.add_bos_token = True
     assert t("a")["input_ids"][0] == t.bos_token_id and t.num_special_tokens_to_add() == 2
     assert t("a", "b", return_token_type_ids=True)["token_type_ids"].count(1) == 3
+
+
+def test_copies(tokenizer: Any) -> None:
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.pad_token = "<new>"
+    encoded = tokenizer("a <new> b")
+    for copied in (copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
+        assert copied("a <new> b")["input_ids"] == encoded["input_ids"] and copied.pad_token_id == tokenizer.pad_token_id
+        copied.add_tokens(["<other>"])
+        assert len(copied) == len(tokenizer) + 1
+    for again in (copy.deepcopy(encoded), pickle.loads(pickle.dumps(encoded))):
+        assert again["input_ids"] == encoded["input_ids"] and again.tokens() == encoded.tokens()
+
+
+def test_mistakes(llama: str, tokenizer: Any) -> None:
+    with pytest.raises(ValueError, match="padding_side"):
+        AutoTokenizer.from_pretrained(llama, padding_side="middle")
+    with pytest.raises(ValueError, match="foo_token"):
+        tokenizer.add_special_tokens({"foo_token": "x"})
+    with pytest.raises(TypeError):
+        tokenizer.decode("text")
+    tokenizer.unk_token = "<not in the vocabulary>"
+    assert tokenizer.unk_token_id is None and tokenizer.convert_tokens_to_ids("neither is this") is None
+    assert tokenizer.batch_decode([5, 6]) == [tokenizer.decode([5, 6])]

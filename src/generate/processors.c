@@ -206,7 +206,8 @@ static void top_p(mica__processors *p, float *scores)
         double above = 0; /* probability of the better ones */
         while (kept < n && (kept < p->s->least_kept || above < p->s->top_p))
             above += probability(m, p->candidates[kept++].value);
-        if (kept == n && n == want && want < p->vocab && above < p->s->top_p) continue;
+        const bool enough = kept >= p->s->least_kept && above >= p->s->top_p;
+        if (kept == n && n == want && want < p->vocab && !enough) continue;
         keep_only(p, scores, kept);
         return;
     }
@@ -260,7 +261,7 @@ static void typical(mica__processors *p, float *scores)
             mass += probability(m, scores[p->candidates[last].id]);
             if (mass >= p->s->typical_p) break;
         }
-        if (last == n && n == want && want < p->vocab) continue;
+        if ((last == n || n < p->s->least_kept) && n == want && want < p->vocab) continue;
         if (!n) return;
         if (last + 1 < p->s->least_kept) last = p->s->least_kept - 1;
         float limit = p->candidates[last < n ? last : n - 1].value;
@@ -295,7 +296,8 @@ void mica__processors_penalize(mica__processors *p, const int32_t *ids, size_t n
     bias(s->biases, s->n_biases, ids, n, scores);
     if (s->encoder_repetition_penalty != 1)
         penalize(p, p->prompt.ids, p->prompt.n, 1 / s->encoder_repetition_penalty, scores);
-    if (s->repetition_penalty != 1) penalize(p, ids, n, s->repetition_penalty, scores);
+    const size_t unseen = (uint64_t)s->unseen < n ? (size_t)s->unseen : n;
+    if (s->repetition_penalty != 1) penalize(p, ids + unseen, n - unseen, s->repetition_penalty, scores);
     if (s->no_repeat_ngram > 0) ban_ngrams(ids, n, ids, n, (size_t)s->no_repeat_ngram, scores);
     if (s->encoder_no_repeat_ngram > 0) ban_ngrams(ids, n_prompt, ids, n, (size_t)s->encoder_no_repeat_ngram, scores);
     bias(s->bad_words, s->n_bad_words, ids, n, scores);

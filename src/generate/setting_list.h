@@ -30,7 +30,10 @@ X(top_h, FLOAT, "null", SHARE, YES, "keep the best tokens up to this share of th
 X(typical_p, FLOAT, "1.0", SHARE, YES, "keep tokens of typical information up to this probability")
 X(epsilon_cutoff, FLOAT, "0.0", SHARE, YES, "drop tokens below this probability")
 X(eta_cutoff, FLOAT, "0.0", SHARE, YES, "drop tokens below a probability that follows the entropy")
+X(min_tokens_to_keep, INT, "null", POSITIVE, YES,
+  "the best tokens that these rules leave in any case; 1, with beams the end tokens and one more")
 X(repetition_penalty, FLOAT, "1.0", ABOVE_ZERO, YES, "above 1: tokens seen before become less likely")
+X(prompt_ignore_length, INT, "0", COUNT, YES, "tokens at the start that repetition_penalty does not count as seen")
 X(encoder_repetition_penalty, FLOAT, "1.0", ABOVE_ZERO, YES, "above 1: tokens of the prompt become more likely")
 X(no_repeat_ngram_size, INT, "0", COUNT, YES, "no group of n tokens comes twice")
 X(encoder_no_repeat_ngram_size, INT, "0", COUNT, YES, "no group of n tokens of the prompt comes again")

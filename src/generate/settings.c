@@ -165,6 +165,7 @@ static void read_penalties(reader *r)
     mica__settings *s = r->s;
     s->repetition_penalty = (float)number(r, MICA__SET_repetition_penalty, 1);
     s->encoder_repetition_penalty = (float)number(r, MICA__SET_encoder_repetition_penalty, 1);
+    s->unseen = whole(r, MICA__SET_prompt_ignore_length, 0);
     s->no_repeat_ngram = whole(r, MICA__SET_no_repeat_ngram_size, 0);
     s->encoder_no_repeat_ngram = whole(r, MICA__SET_encoder_no_repeat_ngram_size, 0);
     s->remove_invalid = flag(r, MICA__SET_remove_invalid_values);
@@ -198,7 +199,8 @@ static void read_strategy(reader *r)
     s->longest_match = (size_t)whole(r, MICA__SET_max_matching_ngram_size, 2);
     s->pad = (int32_t)whole(r, MICA__SET_pad_token_id, s->eos.n ? s->eos.ids[0] : -1);
     /* A beam must be left something to go on with. */
-    s->least_kept = s->n_beams > 1 ? (s->eos.n ? s->eos.n + 1 : 2) : 1;
+    const size_t least = s->n_beams > 1 ? (s->eos.n ? s->eos.n + 1 : 2) : 1;
+    s->least_kept = (size_t)whole(r, MICA__SET_min_tokens_to_keep, (int64_t)least);
     if ((s->n_beams > MICA__MAX_ROWS || s->n_sequences > MICA__MAX_ROWS) && !r->status) {
         r->status = mica__fail(r->err, MICA_LIMIT, "num_beams is %zu and num_return_sequences %zu, the limit is %d",
                                s->n_beams, s->n_sequences, MICA__MAX_ROWS);

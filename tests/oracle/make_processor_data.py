@@ -11,6 +11,7 @@ import types
 try:
     import torch
     from transformers import GenerationConfig, WatermarkingConfig
+    from transformers.generation import logits_process
     from transformers.generation.utils import GenerationMixin
 except ImportError as missing:
     print(f"skipped: {missing}", file=sys.stderr)
@@ -34,6 +35,21 @@ SAMPLING = [
     {"eta_cutoff": 0.05}, {"watermarking_config": {}}, {"watermarking_config": {"greenlist_ratio": 0.5, "bias": 1.5, "hashing_key": 17}},
     {"watermarking_config": {"seeding_scheme": "selfhash", "context_width": 2}, "temperature": 0.5},
     {"watermarking_config": {"seeding_scheme": "selfhash", "greenlist_ratio": 0.6}}, {"temperature": 0.7, "top_k": 6, "top_p": 0.9, "renormalize_logits": True},
+]
+
+
+# Settings of mica's own, which Transformers has as arguments of classes.
+ARGUMENTS = [
+    ("RepetitionPenaltyLogitsProcessor", {"penalty": 1.5, "prompt_ignore_length": n}, {"repetition_penalty": 1.5, "prompt_ignore_length": n})
+    for n in (0, 1, 3, 5, 6)
+] + [
+    (name, {field: value, "min_tokens_to_keep": n}, {"do_sample": True, "top_k": 0, "min_tokens_to_keep": n, setting: value})
+    for n in (1, 2, 5, 48)
+    for name, field, setting, value in (
+        ("TopKLogitsWarper", "top_k", "top_k", 3), ("TopPLogitsWarper", "top_p", "top_p", 0.3), ("TopPLogitsWarper", "top_p", "top_p", 0.9),
+        ("MinPLogitsWarper", "min_p", "min_p", 0.5), ("TypicalLogitsWarper", "mass", "typical_p", 0.2),
+        ("EpsilonLogitsWarper", "epsilon", "epsilon_cutoff", 0.2), ("EtaLogitsWarper", "epsilon", "eta_cutoff", 0.2),
+    )
 ]
 
 
@@ -70,6 +86,12 @@ def main():
                 expected = process(settings, prompt, ids, scores, beams)
                 rows.append({"settings": {**settings, **({"num_beams": beams} if beams > 1 else {})}, "n_prompt": len(prompt), "ids": ids,
                              "scores": [text(x) for x in scores], "expected": [text(x) for x in expected]})
+    for name, arguments, settings in ARGUMENTS:
+        scores = [round(r.gauss(0, 2), 4) for _ in range(VOCAB)]
+        ids = PROMPT + [6]
+        expected = getattr(logits_process, name)(**arguments)(torch.tensor([ids]), torch.tensor([scores]))[0].tolist()
+        rows.append({"settings": settings, "n_prompt": len(PROMPT), "ids": ids, "scores": [text(x) for x in scores],
+                     "expected": [text(x) for x in expected]})
     os.makedirs(os.path.dirname(OUT), exist_ok=True)
     with open(OUT, "w") as f:
         f.write("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
