@@ -13,7 +13,7 @@ import sys
 from typing import Any, Callable, Optional
 
 from . import _engine, _lib, _tensors
-from .generation_config import NOT_SETTINGS, SETTINGS, CoreConfig, GenerationConfig
+from .generation_config import CACHES, NOT_SETTINGS, SETTINGS, CoreConfig, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from .processors import PrefixConstrainedLogitsProcessor, apply_processor, rows_done, split_criteria, split_processors
 
@@ -190,6 +190,8 @@ class _Call:
         self._check_beams()
         if s.get("stop_strings") is not None and self.kwargs.get("tokenizer") is None and "stop_strings" in self.kwargs:
             raise ValueError("stop_strings need the tokenizer: generate(..., stop_strings=..., tokenizer=tokenizer)")
+        if s.get("cache_implementation") not in (None, *CACHES):
+            raise ValueError(f"cache_implementation is {s['cache_implementation']!r}, expected one of {', '.join(CACHES)}")
         if s.get("do_sample") and s.get("seed") is None:
             s["seed"] = fresh_seed()
 
@@ -285,6 +287,8 @@ def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, 
         raise NotImplementedError("output_attentions and output_hidden_states are not supported")
     if call.beams > 1:
         assistant = None
+    if assistant is None:
+        s.pop("assistant_ensemble_weight", None)
     if assistant is not None and s.get("use_cache") is False:
         raise ValueError("assistant_model needs use_cache=True")
     if assistant is not None and not hasattr(assistant, "_handle"):

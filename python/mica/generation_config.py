@@ -21,6 +21,10 @@ NOT_SETTINGS = (
     "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "synced_gpus", "assistant_model", "streamer",
     "negative_prompt_ids", "negative_prompt_attention_mask",
 )  # fmt: skip
+CACHES = (
+    "static", "offloaded_static", "dynamic", "offloaded", "quantized", "sliding_window", "hybrid", "hybrid_chunked", "offloaded_hybrid",
+    "offloaded_hybrid_chunked",
+)  # fmt: skip
 _VERSION = "5.17.0"  # of Transformers, whose format the files have
 
 
@@ -59,6 +63,23 @@ class GenerationConfig:
             setattr(self, name, value)
         if self.max_new_tokens is not None and self.max_new_tokens <= 0:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}, expected more than 0")
+        self._check()
+
+    def _check(self) -> None:
+        """What cannot be, whatever the model is."""
+        if self.early_stopping is not None and not isinstance(self.early_stopping, bool) and self.early_stopping != "never":
+            raise ValueError(f"early_stopping is {self.early_stopping!r}, expected True, False or 'never'")
+        if self.cache_implementation is not None and self.cache_implementation not in CACHES:
+            raise ValueError(f"cache_implementation is {self.cache_implementation!r}, expected one of {', '.join(CACHES)}")
+        if hasattr(self.watermarking_config, "validate"):
+            self.watermarking_config.validate()
+        if self.compile_config is not None and isinstance(self.compile_config, (int, float, str, list)):
+            raise ValueError(f"compile_config is {self.compile_config!r}, expected a CompileConfig")
+        answers, beams = self.num_return_sequences or 1, self.num_beams or 1
+        if answers > 1 and beams == 1 and not self.do_sample:
+            raise ValueError(f"greedy decoding has one answer; num_return_sequences={answers} needs do_sample or num_beams")
+        if beams > 1 and answers > beams:
+            raise ValueError(f"num_return_sequences is {answers}, and there are only {beams} beams (num_beams)")
 
     # Fields come from the table above; these two tell type checkers.
     def __getattr__(self, name: str) -> Any:
@@ -135,6 +156,7 @@ class GenerationConfig:
 
     def validate(self, strict: bool = False) -> None:
         """ValueError for values that cannot be; with strict also for sampling settings that do_sample does not make use of."""
+        self._check()
         core = CoreConfig(self.to_diff_dict())
         core.close()
         if not strict or self.do_sample:

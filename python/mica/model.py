@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from ctypes import byref, c_void_p
-from typing import Any, Optional, Union
+from typing import Any, Iterator, Optional, Union
 
 from . import _engine, _forward, _generate, _hub, _lib, _tensors
 from ._cache import DynamicCache
@@ -234,6 +234,15 @@ class MicaForCausalLM(_generate.GenerationMixin):
         n = int(self._info.n_parameters)
         return n - int(self._info.vocab_size * self._info.hidden_size) if exclude_embeddings else n
 
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Any]]:
+        """Names, shapes and types of the checkpoint's tensors; their values stay in the engine."""
+        from . import _parameters
+
+        return _parameters.named(self)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Any]:
+        return (parameter for _, parameter in self.named_parameters())
+
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
         """Bytes of the weights as they are held in memory."""
         return int(self._info.weight_bytes)
@@ -351,8 +360,6 @@ def _refuse(name: str, advice: str) -> None:
 
 _MODULES = "mica's models are not made of torch modules"
 for _name, _advice in {
-    "parameters": "weights stay in the engine; num_parameters() counts them, safetensors reads them from the checkpoint",
-    "named_parameters": "weights stay in the engine; num_parameters() counts them, safetensors reads them from the checkpoint",
     "state_dict": "weights stay in the engine; save_pretrained(..., format='transformers') writes them, safetensors reads them",
     "load_state_dict": "save the weights as a checkpoint, and load that with from_pretrained",
     "modules": _MODULES,

@@ -80,3 +80,28 @@ def test_copies_of_a_model(model: Any) -> None:
     assert model.generation_config.max_new_tokens != 2 and copied.generate([[5, 6]]).shape == (1, 4)
     with pytest.raises(TypeError, match="from_pretrained"):
         pickle.dumps(model)
+
+
+def test_parameters(model: Any) -> None:
+    assert sum(p.numel() for p in model.parameters()) == model.num_parameters()
+    name, parameter = next(iter(model.named_parameters()))
+    assert name.endswith("weight") and str(parameter.device) == "cpu" and str(parameter.dtype).endswith("float32")
+    assert not parameter.requires_grad and parameter.size() == parameter.shape and parameter.element_size() == 4
+
+
+def test_settings_that_cannot_be() -> None:
+    mistakes: list[dict[str, Any]] = [
+        {"early_stopping": "soon"}, {"num_return_sequences": 3}, {"num_beams": 2, "num_return_sequences": 3}, {"cache_implementation": "none"},
+        {"watermarking_config": {"greenlist_ratio": 3.0}}, {"compile_config": 3}, {"max_new_tokens": 0},
+    ]  # fmt: skip
+    for wrong in mistakes:
+        with pytest.raises(ValueError):
+            GenerationConfig(**wrong)
+
+
+def test_speculation_without_effect(model: Any) -> None:
+    plain = model.generate([[5, 6, 7]], max_new_tokens=6).tolist()
+    ignored: list[dict[str, Any]] = [{"assistant_early_exit": 1}, {"speculation_type": "other"}, {"assistant_ensemble_weight": 0.5}]
+    for settings in ignored:
+        assert model.generate([[5, 6, 7]], max_new_tokens=6, **settings).tolist() == plain
+    assert model.generate([[5, 6, 7]], max_new_tokens=6, num_beams=2, prompt_lookup_num_tokens=3).shape == (1, 9)
