@@ -70,6 +70,8 @@ class Callbacks:
         scores = view(step.scores, (step.n_rows, step.vocab), "float32")
         given = _tensors.from_numpy(scores, self.kind)
         result = self.process(self._ids(step), given)
+        if result is None:
+            raise TypeError("a logits processor gave None: it has to return the scores")
         if result is not given:
             scores[...] = _tensors.to_numpy(result)
 

@@ -122,9 +122,6 @@ class _Call:
         own, own_config = _fields(self.model.generation_config), _fields(config)
         said = {k: v for k, v in kwargs.items() if k in SETTINGS}
         self.settings = {**own, **own_config, **said}
-        # A maximum that a caller gives goes before one of the model's of the other name.
-        if said.get("max_length") and not said.get("max_new_tokens") and not own_config.get("max_new_tokens"):
-            self.settings.pop("max_new_tokens", None)
         padded = self.mask is not None and not all(all(row) for row in self.mask)
         processors, self.processors = split_processors(
             given.get("logits_processor"), self.settings, len(self.rows[0]) if self.rows else 1, padded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging as _logging
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 VERSION = "5.17.0"  # of the API
 
@@ -63,7 +63,15 @@ def _no(*args: Any, **kwargs: Any) -> bool:
     return False
 
 
+def get_json_schema(func: Callable[..., Any]) -> dict[str, Any]:
+    """What a tool takes and gives, out of its signature and its docstring."""
+    from ._tools import function_schema
+
+    return function_schema(func)
+
+
 _UTILS = {
+    "get_json_schema": get_json_schema,
     "logging": logging,
     "is_torch_available": is_torch_available,
     "is_mlx_available": is_mlx_available,

@@ -113,6 +113,10 @@ class PretrainedConfig:
         """Saves it and uploads that; returns the address of the commit."""
         return _hub.push(self, repo_id, **kwargs)
 
+    def __reduce__(self) -> Any:
+        """The class is made for the model type, so it is not found by its name."""
+        return _restored, (self.__dict__.copy(),)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PretrainedConfig) and self.to_dict() == other.to_dict()
 
@@ -120,6 +124,12 @@ class PretrainedConfig:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
+
+
+def _restored(fields: dict[str, Any]) -> PretrainedConfig:
+    config = PretrainedConfig.from_dict({"model_type": fields.get("model_type", "")})
+    config.__dict__.update(fields)
+    return config
 
 
 class AutoConfig:

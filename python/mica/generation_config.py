@@ -199,6 +199,8 @@ def _plain(name: str, value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     if name == "sequence_bias" and isinstance(value, dict):
+        if not all(isinstance(ids, tuple) for ids in value):
+            raise ValueError(f"sequence_bias is {value!r}, expected tuples of ids as keys")
         return [[list(ids), float(bias)] for ids, bias in value.items()]
     if hasattr(value, "to_dict"):
         return value.to_dict()

@@ -7,6 +7,7 @@ put them into a list keep working and stay fast; called by themselves, they ask 
 
 from __future__ import annotations
 
+import time
 from typing import Any, Callable, Optional
 
 from . import _tensors
@@ -404,19 +405,30 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
         return _tensors.from_numpy(kept, _tensors.kind_of(scores) or "np")
 
 
+def _for_each(input_ids: Any, done: list[bool]) -> Any:
+    """Truth values of rows as an array of the kind that the ids have."""
+    return _tensors.from_numpy(_tensors.numpy().array(done), _tensors.kind_of(input_ids) or "np")
+
+
 class MaxLengthCriteria(_Criterion):
     max_length: int
 
     def __init__(self, max_length: int, max_position_embeddings: Optional[int] = None):
         super().__init__(max_length=max_length)
 
-    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> list[bool]:
-        return [len(row) >= self.max_length for row in input_ids]
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        return _for_each(input_ids, [len(row) >= self.max_length for row in input_ids])
 
 
 class MaxTimeCriteria(_Criterion):
+    max_time: float
+
     def __init__(self, max_time: float, initial_timestamp: Optional[float] = None):
         super().__init__(max_time=max_time)
+        self.initial_timestamp = time.time() if initial_timestamp is None else initial_timestamp
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        return _for_each(input_ids, [time.time() - self.initial_timestamp > self.max_time] * len(input_ids))
 
 
 class EosTokenCriteria(_Criterion):
@@ -425,14 +437,26 @@ class EosTokenCriteria(_Criterion):
     def __init__(self, eos_token_id: Any):
         super().__init__(eos_token_id=_tensors.to_list(eos_token_id))
 
-    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> list[bool]:
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
         ends = self.eos_token_id if isinstance(self.eos_token_id, list) else [self.eos_token_id]
-        return [int(row[-1]) in ends for row in input_ids]
+        return _for_each(input_ids, [int(row[-1]) in ends for row in input_ids])
 
 
 class StopStringCriteria(_Criterion):
+    stop_strings: list[str]
+
     def __init__(self, tokenizer: Any, stop_strings: Any):
         super().__init__(stop_strings=[stop_strings] if isinstance(stop_strings, str) else list(stop_strings))
+        self.tokenizer = tokenizer
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        """Whether a text ends in its last token."""
+        done = []
+        for row in _tensors.id_rows(input_ids):
+            text, before = self.tokenizer.decode(row), self.tokenizer.decode(row[:-1])
+            found = (text.find(s, max(0, len(before) + 1 - len(s))) for s in self.stop_strings)
+            done.append(any(at >= 0 for at in found))
+        return _for_each(input_ids, done)
 
 
 def split_criteria(items: Any) -> tuple[dict[str, Any], list[Any]]:

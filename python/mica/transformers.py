@@ -130,6 +130,21 @@ def _change_text_pipeline(module: ModuleType) -> None:
     cls.__new__ = __new__
 
 
+def _change_generation(module: ModuleType) -> None:
+    """Without torch: from transformers.generation import LogitsProcessor, and the like."""
+    if _has_torch():
+        return
+    import mica
+
+    package = sys.modules[module.__name__]  # a second copy is in its place
+    for name in mica.__all__:
+        if name.endswith(_OF_TORCH):
+            setattr(package, name, getattr(mica, name))
+
+
+_OF_TORCH = ("LogitsProcessor", "LogitsProcessorList", "Warper", "Criteria", "CriteriaList", "Penalty", "Normalization", "WatermarkDetector")
+
+
 def _change_package(module: ModuleType) -> None:
     """Without torch: names that Transformers could only say are missing become mica's."""
     if _has_torch():
@@ -187,6 +202,7 @@ _CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "transformers.models.auto.modeling_auto": _change_auto_models,
     "transformers.modeling_utils": _change_modeling_utils,
     "transformers.cache_utils": _change_caches,
+    "transformers.generation": _change_generation,
     "transformers.tokenization_utils_base": _change_encodings,
     "transformers.pipelines": _change_pipelines,
     "transformers.pipelines.text_generation": _change_text_pipeline,
@@ -215,6 +231,8 @@ class _Finder(importlib.abc.MetaPathFinder):
     """Finds the modules above as everybody else does, and has them changed when they are loaded."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[importlib.machinery.ModuleSpec]:
+        if name in _MODULES_OF_TORCH and not _has_torch():
+            return importlib.machinery.ModuleSpec(name, _StandInLoader())
         change = _CHANGES.get(name)
         if change is None:
             return None
@@ -226,6 +244,21 @@ class _Finder(importlib.abc.MetaPathFinder):
                 if spec.loader is not None and not _without_torch(name):
                     spec.loader = _Loader(spec.loader, change)
                 return spec
+        return None
+
+
+# Modules of Transformers that cannot be loaded without torch. Those of them that programs name are mica's classes then.
+_MODULES_OF_TORCH = (
+    "transformers.generation.logits_process", "transformers.generation.stopping_criteria", "transformers.generation.watermarking",
+    "transformers.cache_utils", "transformers.modeling_outputs",
+)  # fmt: skip
+
+
+class _StandInLoader(importlib.abc.Loader):
+    def create_module(self, spec: Any) -> Any:
+        return _StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
         return None
 
 
@@ -257,6 +290,9 @@ class _StandIn(ModuleType):
             raise AttributeError(name)
 
         ours = _OTHER_NAMES.get(name, name)
+        for ending, general in (("ForCausalLM", "MicaForCausalLM"), ("TokenizerFast", "Tokenizer")):
+            if name.endswith(ending) and name not in mica.__all__:
+                ours = general
         if ours in mica.__all__:
             value = getattr(mica, ours)
             setattr(self, name, value)
@@ -281,6 +317,7 @@ def _make_stand_in() -> ModuleType:
         vars(module).update(members)
         sys.modules[module.__name__] = module
         setattr(package, name.split(".")[0], sys.modules[f"transformers.{name.split('.')[0]}"])
+    package.logging = sys.modules["transformers.utils.logging"]  # type: ignore[attr-defined]
     return package
 
 

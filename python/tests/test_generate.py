@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mica
 from mica import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 
@@ -105,3 +106,31 @@ def test_speculation_without_effect(model: Any) -> None:
     for settings in ignored:
         assert model.generate([[5, 6, 7]], max_new_tokens=6, **settings).tolist() == plain
     assert model.generate([[5, 6, 7]], max_new_tokens=6, num_beams=2, prompt_lookup_num_tokens=3).shape == (1, 9)
+
+
+def test_criteria_called_by_themselves(llama: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(llama)
+    ids = tokenizer("past the old mill", return_tensors="np")["input_ids"]
+    assert mica.StopStringCriteria(tokenizer, ["mill"])(ids, None).tolist() == [True]
+    assert mica.StopStringCriteria(tokenizer, "the old")(ids, None).tolist() == [False]
+    assert mica.MaxTimeCriteria(100.0)(ids, None).tolist() == [False] and mica.MaxTimeCriteria(1.0, 0.0)(ids, None).tolist() == [True]
+    assert mica.EosTokenCriteria([9, int(ids[0, -1])])(ids, None).tolist() == [True]
+
+
+def test_the_models_maximum_of_new_tokens_goes_before_a_length(model: Any) -> None:
+    copied = copy.deepcopy(model)
+    copied.generation_config.max_new_tokens = 2
+    assert copied.generate([[5, 6, 7]], max_length=20).shape == (1, 5)
+
+
+def test_mistakes_of_processors(model: Any) -> None:
+    with pytest.raises(TypeError, match="None"):
+        model.generate([[5, 6]], logits_processor=[lambda ids, scores: None], max_new_tokens=2)
+    with pytest.raises(ValueError, match="tuples"):
+        model.generate([[5, 6]], sequence_bias={3: 1.0}, max_new_tokens=2)
+
+
+def test_copies_of_a_configuration(model: Any) -> None:
+    for copied in (copy.deepcopy(model.config), pickle.loads(pickle.dumps(model.config))):
+        assert copied == model.config and type(copied).__name__ == type(model.config).__name__
+        assert copied.name_or_path == model.config._name_or_path and copied.is_encoder_decoder is False

@@ -39,3 +39,24 @@ def test_what_is_missing_is_said() -> None:
     code = "import sys; sys.modules['transformers'] = None\nimport mica.transformers\nfrom transformers import Trainer"
     done = run_python(sys.executable, "-c", code)
     assert done.returncode == 1 and "Trainer" in done.stderr
+
+
+def test_names_of_the_stand_in() -> None:
+    code = """
+import sys; sys.modules['transformers'] = None
+import mica.transformers, mica
+from transformers import *
+from transformers import LlamaForCausalLM, Qwen2TokenizerFast, logging, utils
+from transformers.utils import get_json_schema
+assert LlamaForCausalLM is mica.MicaForCausalLM and Qwen2TokenizerFast is mica.Tokenizer and TopKLogitsWarper is mica.TopKLogitsWarper
+logging.set_verbosity_error()
+def f(x: int) -> int:
+    '''Does it.
+
+    Args:
+        x: A number.
+    '''
+print(get_json_schema(f)["function"]["name"])
+"""
+    done = run_python(sys.executable, "-c", code)
+    assert done.stdout == "f\n", done.stderr

@@ -61,7 +61,14 @@ def test_without_torch_only_mlx_is_ours() -> None:
     code = f"""
 import sys; sys.modules["torch"] = None
 import mica.transformers
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, TopHLogitsWarper, WatermarkDetector
+from transformers.cache_utils import DynamicCache
+from transformers.generation import LogitsProcessor, GenerationConfig
+from transformers.generation.logits_process import LogitsProcessorList
+from transformers.generation.stopping_criteria import StoppingCriteriaList
+from transformers.modeling_outputs import CausalLMOutputWithPast
+assert LogitsProcessor.__module__ == "mica.processors" and GenerationConfig.__module__.startswith("transformers.")
+assert AutoTokenizer.from_pretrained({str(OWN_MODEL)!r})("The river", return_tensors="np").to("cpu")["input_ids"].shape[0] == 1
 try:
     AutoModelForCausalLM.from_pretrained({str(OWN_MODEL)!r}, device_map="cpu")
 except ImportError as e:
