@@ -32,7 +32,7 @@ def hub(tmp_path: Path, monkeypatch: Any) -> Iterator[Hub]:
 
 def stored(hub: Hub, revision: str = "main") -> dict[str, bytes]:
     repository = hub.repositories[ID]
-    return {p: f.read() for p, f in repository.commits[repository.find(revision)].items() if p != ".gitattributes"}
+    return {p: f.read() for p, f in repository.commits[repository.find(revision) or revision].items() if p != ".gitattributes"}
 
 
 def test_there_and_back(hub: Hub, llama: str, model: Any, tokenizer: Any) -> None:

@@ -29,8 +29,19 @@ import urllib.parse
 LFS_NAMES = ("*.safetensors", "*.bin", "*.gguf", "*.model")
 LFS_SIZE = 1 << 20
 
+Data = typing.Union[bytes, pathlib.Path]
+Headers = typing.Dict[str, str]
 
-def sha256(data):
+
+def size_of(data: Data) -> int:
+    return data.stat().st_size if isinstance(data, pathlib.Path) else len(data)
+
+
+def bytes_of(data: Data) -> bytes:
+    return data.read_bytes() if isinstance(data, pathlib.Path) else data
+
+
+def sha256(data: Data) -> str:
     if isinstance(data, pathlib.Path):
         digest = hashlib.sha256()
         with open(data, "rb") as f:
@@ -40,7 +51,7 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def git_sha1(data):
+def git_sha1(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
@@ -64,58 +75,65 @@ class Fault:
     times: int = 1
     at: int = 1000  # bytes of the body before it happens
     status: int = 503
-    headers: dict = dataclasses.field(default_factory=dict)
+    headers: Headers = dataclasses.field(default_factory=dict)
     rate: float = 0  # bytes per second of slow
 
 
 class File:
-    def __init__(self, data, lfs):
+    def __init__(self, data: Data, lfs: bool) -> None:
         self.data, self.lfs = data, lfs
-        self.size = data.stat().st_size if isinstance(data, pathlib.Path) else len(data)
+        self.size = size_of(data)
         self.sha256 = sha256(data) if lfs else None
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
         self.pointer_size = len(pointer)
-        self.oid = git_sha1(pointer if lfs else data)
+        self.oid = git_sha1(pointer if lfs else bytes_of(data))
 
     @property
-    def etag(self):
+    def etag(self) -> str:
         return self.sha256 or self.oid
 
-    def read(self):
-        return self.data.read_bytes() if isinstance(self.data, pathlib.Path) else self.data
+    def read(self) -> bytes:
+        return bytes_of(self.data)
 
 
-def is_lfs(path, data):
-    size = data.stat().st_size if isinstance(data, pathlib.Path) else len(data)
+def is_lfs(path: str, data: Data) -> bool:
+    size = size_of(data)
     return size > 0 and (size >= LFS_SIZE or any(fnmatch.fnmatch(path, p) for p in LFS_NAMES))
 
 
 class Repository:
-    def __init__(self, name, private=False, gated=False):
+    def __init__(self, name: str, private: bool = False, gated: bool = False) -> None:
         self.name, self.private, self.gated = name, private, gated
-        self.commits, self.refs, self.messages = {}, {}, {}
+        self.commits: typing.Dict[str, typing.Dict[str, File]] = {}
+        self.refs: typing.Dict[str, str] = {}
+        self.messages: typing.Dict[str, str] = {}
         self.commit({}, "main", "initial commit")
 
-    def commit(self, files, ref, message=""):
+    def commit(self, files: typing.Dict[str, File], ref: str, message: str = "") -> str:
         text = json.dumps([self.name, ref, message, len(self.commits), sorted((p, f.etag) for p, f in files.items())])
         commit = hashlib.sha1(text.encode()).hexdigest()
         self.commits[commit], self.refs[ref], self.messages[commit] = files, commit, message
         return commit
 
-    def find(self, revision):
+    def find(self, revision: str) -> typing.Optional[str]:
         return revision if revision in self.commits else self.refs.get(revision)
 
 
 class Hub:
-    def __init__(self, page=1000, part_bytes=5 << 20, certificate=None):
+    def __init__(self, page: int = 1000, part_bytes: int = 5 << 20, certificate: typing.Optional[typing.Tuple[str, str]] = None) -> None:
         """certificate: (file, key file); then it is https. `xet`: answers look as those of a Hub whose storage is Xet."""
         self.xet = False
         self.scheme = "https" if certificate else "http"
-        self.repositories, self.objects, self.log, self.rules, self.faults = {}, {}, [], [], []
-        self.tokens = {"hf_good": {"name": "tester", "write": True, "read": {"*"}}}
-        self.page, self.part_bytes, self.parts = page, part_bytes, {}
+        self.repositories: typing.Dict[str, Repository] = {}
+        self.objects: typing.Dict[str, Data] = {}
+        self.log: typing.List[Request] = []
+        self.rules: typing.List[typing.Callable[["Handler", Request], object]] = []
+        self.faults: typing.List[Fault] = []
+        self.tokens: typing.Dict[str, typing.Dict[str, typing.Any]] = {"hf_good": {"name": "tester", "write": True, "read": {"*"}}}
+        self.page, self.part_bytes = page, part_bytes
+        self.parts: typing.Dict[str, typing.Dict[int, bytes]] = {}
         self.lock = threading.Lock()
-        self.servers = {}
+        self.servers: typing.Dict[str, Server] = {}
         for name in ("hub", "storage"):
             server = Server(("127.0.0.1", 0), Handler)
             if certificate:
@@ -126,43 +144,43 @@ class Hub:
             self.servers[name] = server
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
-    def address(self, name):
+    def address(self, name: str) -> str:
         # two names of this machine: huggingface_hub tells hosts apart by name
         host = {"hub": "127.0.0.1", "storage": "localhost"}[name]
         return f"{self.scheme}://{host}:{self.servers[name].server_address[1]}"
 
     @property
-    def endpoint(self):
+    def endpoint(self) -> str:
         return self.address("hub")
 
-    def __enter__(self):
+    def __enter__(self) -> "Hub":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         for server in self.servers.values():
             server.shutdown()
             server.server_close()
 
-    def add(self, name, files, ref="main", **options):
+    def add(self, name: str, files: typing.Mapping[str, typing.Union[Data, File]], ref: str = "main", **options: bool) -> str:
         """Adds a commit with exactly these files; returns it."""
         repository = self.repositories.get(name) or Repository(name)
         self.repositories[name] = repository
         for key, value in options.items():
             setattr(repository, key, value)
-        entries = {}
+        entries: typing.Dict[str, File] = {}
         for path, data in files.items():
             entries[path] = data if isinstance(data, File) else File(data, is_lfs(path, data))
             if entries[path].lfs:
-                self.objects[entries[path].sha256] = entries[path].data
+                self.objects[entries[path].etag] = entries[path].data
         return repository.commit(entries, ref)
 
-    def bytes_sent(self, match="*"):
+    def bytes_sent(self, match: str = "*") -> int:
         return sum(r.sent for r in self.log if fnmatch.fnmatch(r.path, match))
 
-    def body_bytes(self):
+    def body_bytes(self) -> int:
         """Of file contents, not of JSON."""
         return sum(r.sent for r in self.log if r.server == "storage" or "/resolve/" in r.path)
 
@@ -173,7 +191,7 @@ class Server(http.server.ThreadingHTTPServer):
     hub: "Hub"
     name: str
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: typing.Any, client_address: typing.Any) -> None:
         pass  # clients that leave are part of the tests
 
 
@@ -183,10 +201,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     wbufsize = 0
     disable_nagle_algorithm = True
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
-    def handle_any(self):
+    def handle_any(self) -> None:
         hub = self.server.hub
         authorization = self.headers.get("Authorization")
         length = self.headers.get("Content-Length")
@@ -214,7 +232,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # ---- answers
 
-    def reply(self, status, body=b"", headers=None, kind="application/json"):
+    def reply(self, status: int, body: typing.Any = b"", headers: typing.Optional[Headers] = None, kind: str = "application/json") -> None:
         if isinstance(body, (dict, list)):
             body = json.dumps(body).encode()
         self.send_response(status)
@@ -227,7 +245,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
             self.entry.sent += len(body)
 
-    def error(self, status, code=None, message=None, headers=None):
+    def error(self, status: int, code: typing.Optional[str] = None, message: typing.Optional[str] = None,
+              headers: typing.Optional[Headers] = None) -> None:
         headers = dict(headers or {})
         if code:
             headers["X-Error-Code"] = code
@@ -235,7 +254,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers["X-Error-Message"] = message
         self.reply(status, {"error": message or "error"}, headers)
 
-    def fault(self, path):
+    def fault(self, path: str) -> typing.Optional[Fault]:
         with self.server.hub.lock:
             for fault in self.server.hub.faults:
                 if fault.times != 0 and fnmatch.fnmatch(path, fault.match):
@@ -243,12 +262,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     return fault
         return None
 
-    def send_file(self, path, data, headers):
+    def send_file(self, path: str, data: Data, headers: Headers) -> None:
         """A file's body, or the range of it that is asked for, with whatever fault is set for it."""
-        on_disk = isinstance(data, pathlib.Path)
-        size = data.stat().st_size if on_disk else len(data)
-        fault = self.fault(path) if self.command == "GET" else None
-        kind = fault.kind if fault else None
+        size = size_of(data)
+        fault = (self.fault(path) if self.command == "GET" else None) or Fault(path, "none")
+        kind = fault.kind
         begin, end, status = 0, size, 200
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if kind == "status":
@@ -278,7 +296,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if on_disk and not fault:
+        if isinstance(data, pathlib.Path) and kind == "none":
             with open(data, "rb") as f:
                 os.posix_fadvise(f.fileno(), begin, end - begin, os.POSIX_FADV_SEQUENTIAL)
                 while begin < end:
@@ -288,7 +306,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     begin += n
                     self.entry.sent += n
             return
-        body = data.read_bytes()[begin:end] if on_disk else data[begin:end]
+        body = bytes_of(data)[begin:end]
         if kind == "short":
             body = body[:length]
         if kind == "long":
@@ -308,7 +326,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         self.write_slowly(body, fault.rate if kind == "slow" else 0)
 
-    def write_slowly(self, body, rate):
+    def write_slowly(self, body: bytes, rate: float) -> None:
         step = max(1, int(rate / 50)) if rate else 1 << 18
         view, start, sent = memoryview(body), time.monotonic(), 0
         while sent < len(view):
@@ -322,10 +340,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # ---- the Hub
 
-    def user(self):
+    def user(self) -> typing.Optional[typing.Dict[str, typing.Any]]:
         return self.server.hub.tokens.get(self.entry.token) if self.entry.token else None
 
-    def repository(self, name):
+    def repository(self, name: str) -> typing.Optional[Repository]:
         """The repository if this request may see it; else the answer was sent."""
         hub, repository = self.server.hub, self.server.hub.repositories.get(name)
         if self.entry.token and not self.user():
@@ -339,21 +357,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.error(401, message="Invalid username or password.")
         return None
 
-    def at_revision(self, name, revision):
+    def at_revision(self, name: str, revision: str) -> typing.Optional[typing.Tuple[Repository, str]]:
+        """The repository and its commit; else the answer was sent."""
         repository = self.repository(name)
         if not repository:
-            return None, None
+            return None
         commit = repository.find(revision)
-        if not commit:
-            self.error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        return repository, commit
+        if commit:
+            return repository, commit
+        self.error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return None
 
-    def serve_hub(self):
+    def serve_hub(self) -> None:
         url = urllib.parse.urlsplit(self.path)
         query = urllib.parse.parse_qs(url.query)
         path = url.path
         name = r"((?:[\w.-]+/)?[\w.-]+)"
-        routes: typing.List[typing.Tuple[str, str, typing.Callable]] = [
+        routes: typing.List[typing.Tuple[str, str, typing.Callable[..., None]]] = [
                 ("GET", rf"/api/models/{name}/revision/([^/]+)", self.model_info),
                 ("GET", rf"/api/models/{name}", self.model_info),
                 ("GET", rf"/api/models/{name}/tree/([^/]+)", self.tree),
@@ -375,15 +395,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
         self.error(404, message=f"no route for {self.command} {path}")
 
-    def model_info(self, name, revision="main"):
-        repository, commit = self.at_revision(name, revision)
-        if commit:
+    def model_info(self, name: str, revision: str = "main") -> None:
+        found = self.at_revision(name, revision)
+        if found:
+            repository, commit = found
             files = repository.commits[commit]
             self.reply(200, {"_id": "0" * 24, "id": name, "modelId": name, "sha": commit, "private": repository.private,
                              "gated": "auto" if repository.gated else False, "disabled": False, "tags": [], "downloads": 0,
                              "siblings": [{"rfilename": p} for p in sorted(files)]})
 
-    def whoami(self):
+    def whoami(self) -> None:
         user = self.user()
         if not user:
             self.error(401, message="Invalid credentials in Authorization header" if self.entry.token else "Unauthorized")
@@ -391,20 +412,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(200, {"type": "user", "id": "0" * 24, "name": user["name"], "fullname": user["name"], "orgs": [],
                          "auth": {"accessToken": {"role": "write" if user["write"] else "read"}}})
 
-    def tree(self, name, revision):
-        repository, commit = self.at_revision(name, revision)
-        if not commit:
+    def tree(self, name: str, revision: str) -> None:
+        found = self.at_revision(name, revision)
+        if not found:
             return
-        entries, folders = [], set()
+        repository, commit = found
+        entries: typing.List[typing.Dict[str, typing.Any]] = []
+        folders = set()
         for path, file in sorted(repository.commits[commit].items()):
             for parent in pathlib.PurePosixPath(path).parents:
                 if str(parent) not in (".", "/") and str(parent) not in folders and not str(parent).startswith(".."):
                     folders.add(str(parent))
                     entries.append({"type": "directory", "oid": "0" * 40, "size": 0, "path": str(parent)})
-            entry = {"type": "file", "oid": file.oid, "size": file.size, "path": path}
+            entry: typing.Dict[str, typing.Any] = {"type": "file", "oid": file.oid, "size": file.size, "path": path}
             if file.lfs:
                 if self.server.hub.xet:
-                    entry["xetHash"] = file.sha256[::-1]
+                    entry["xetHash"] = file.etag[::-1]
                 entry["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": file.pointer_size}
             entries.append(entry)
         start, page = int(self.query.get("cursor", ["0"])[0]), self.server.hub.page
@@ -415,20 +438,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers["Link"] = f'<{address}?{again}>; rel="next"'
         self.reply(200, entries[start:start + page], headers)
 
-    def list_refs(self, name):
+    def list_refs(self, name: str) -> None:
         repository = self.repository(name)
         if repository:
             self.reply(200, {"branches": [{"name": n, "ref": f"refs/heads/{n}", "targetCommit": c}
                                           for n, c in repository.refs.items() if not n.startswith("refs/")],
                              "converts": [], "tags": []})
 
-    def resolve(self, name, revision, path):
-        repository, commit = self.at_revision(name, revision)
-        if not commit:
+    def resolve(self, name: str, revision: str, path: str) -> None:
+        found = self.at_revision(name, revision)
+        if not found:
             return
+        repository, commit = found
         headers = {"X-Repo-Commit": commit, "Access-Control-Expose-Headers": "X-Repo-Commit"}
-        if repository.gated and not (self.user() and name in self.user()["read"]):
-            status = 403 if self.user() else 401
+        user = self.user()
+        if repository.gated and not (user and name in user["read"]):
+            status = 403 if user else 401
             self.error(status, "GatedRepo", f"Access to model {name} is restricted. You must have access to it.", headers)
             return
         file = repository.commits[commit].get(path)
@@ -440,7 +465,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                             "Location": f"{self.server.hub.address('storage')}/objects/{file.sha256}{expires}"})
             if self.server.hub.xet:
                 route = f"{self.server.hub.endpoint}/api/models/{name}/xet-read-token/{commit}"
-                headers.update({"X-Xet-Hash": file.sha256[::-1], "X-Xet-Refresh-Route": route, "ETag": '"' + "0" * 64 + '"',
+                headers.update({"X-Xet-Hash": file.etag[::-1], "X-Xet-Refresh-Route": route, "ETag": '"' + "0" * 64 + '"',
                                 "Link": f'<{route}>; rel="xet-auth", <https://cas.invalid/{file.sha256}>; rel="xet-reconstruction-info"'})
             self.reply(302, b"Found", headers, "text/plain")
         else:
@@ -448,7 +473,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # ---- uploads
 
-    def writer(self):
+    def writer(self) -> typing.Optional[typing.Dict[str, typing.Any]]:
         user = self.user()
         if user and user["write"]:
             return user
@@ -460,7 +485,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.error(403, message="You don't have the required permissions to perform this action")
         return None
 
-    def create(self):
+    def create(self) -> None:
         hub, wanted = self.server.hub, json.loads(self.body)
         user = self.writer()
         if not user:
@@ -475,19 +500,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         hub.repositories[name].commit({".gitattributes": attributes}, "main", "initial commit")
         self.reply(200, {"url": f"{hub.endpoint}/{name}", "name": name})
 
-    def validate_yaml(self):
+    def validate_yaml(self) -> None:
         self.reply(200, {"errors": [], "warnings": []})
 
-    def make_branch(self, name, branch):
+    def make_branch(self, name: str, branch: str) -> None:
         repository = self.repository(name)
         if repository and self.writer():
             repository.refs.setdefault(branch, repository.refs["main"])
             self.reply(200, {})
 
-    def preupload(self, name, revision):
-        repository, commit = self.at_revision(name, revision)
-        if not commit or not self.writer():
+    def preupload(self, name: str, revision: str) -> None:
+        found = self.at_revision(name, revision)
+        if not found or not self.writer():
             return
+        repository, commit = found
         out = []
         for file in json.loads(self.body)["files"]:
             large = file["size"] > 0 and (file["size"] >= LFS_SIZE or any(fnmatch.fnmatch(file["path"], p) for p in LFS_NAMES))
@@ -496,7 +522,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         "oid": old.etag if old else None})
         self.reply(200, {"files": out, "commitOid": commit})
 
-    def lfs_batch(self, name):
+    def lfs_batch(self, name: str) -> None:
         hub = self.server.hub
         if not self.repository(name) or not self.writer():
             return
@@ -517,15 +543,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 entry["actions"] = {"upload": {"href": address, "header": {}}, "verify": verify}
         self.reply(200, {"transfer": "multipart", "objects": out}, kind="application/vnd.git-lfs+json")
 
-    def lfs_verify(self):
+    def lfs_verify(self) -> None:
         wanted = json.loads(self.body)
         self.reply(200 if wanted["oid"] in self.server.hub.objects else 404, {})
 
-    def make_commit(self, name, revision):
-        hub = self.server.hub
-        repository, commit = self.at_revision(name, revision)
-        if not commit or not self.writer():
+    def make_commit(self, name: str, revision: str) -> None:
+        hub, found = self.server.hub, self.at_revision(name, revision)
+        if not found or not self.writer():
             return
+        repository, commit = found
         files, message = dict(repository.commits[commit]), ""
         for line in self.body.decode().splitlines():
             entry = json.loads(line)
@@ -551,7 +577,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     # ---- the storage that the Hub redirects to
 
-    def serve_storage(self):
+    def serve_storage(self) -> None:
         hub, url = self.server.hub, urllib.parse.urlsplit(self.path)
         kind, oid = url.path.strip("/").split("/", 1)
         query = urllib.parse.parse_qs(url.query)
@@ -587,7 +613,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.error(403 if kind == "objects" else 404)
 
 
-def main():
+def main() -> None:
     hub = Hub()
     for argument in sys.argv[1:]:
         name, folder = argument.split("=", 1)
