@@ -244,7 +244,8 @@ static mica_status new_instr(compiler *c, mica__op op, const mica__attrs *attrs,
     mica_program *p = c->p;
     if (!grow(&p->instrs, p->n, &c->cap_instrs, sizeof *p->instrs)) return no_memory(c);
     *out = &p->instrs[p->n];
-    **out = (mica__instr){.op = op, .attrs = *attrs, .exact = c->exact, .int8 = c->int8};
+    **out = (mica__instr){.op = op, .attrs = *attrs, .exact = c->exact};
+    (*out)->int8 = c->int8 && !(op == MICA__OP_LINEAR && attrs->flag);
     return MICA_OK;
 }
 

@@ -28,7 +28,7 @@ mica_array *mica_matmul(mica_graph *g, mica_array *a, mica_array *b)
     return mica__operation(g, MICA__OP_MATMUL, dtype, shape, ndim, in, 2, a);
 }
 
-mica_array *mica_linear(mica_graph *g, mica_array *x, mica_array *w, mica_array *bias)
+static mica_array *linear(mica_graph *g, mica_array *x, mica_array *w, mica_array *bias, bool precise)
 {
     mica_array *given[] = {x, w};
     if (!mica__ready(g, "linear", given, 2) || !mica__plain(g, "linear", &x, 1)) return NULL;
@@ -46,7 +46,18 @@ mica_array *mica_linear(mica_graph *g, mica_array *x, mica_array *w, mica_array 
     if (!matrix || !w) return NULL;
     mica_array *a = mica__operation(g, MICA__OP_LINEAR, MICA_DTYPE_F32, (int64_t[]){matrix->shape[0], w->shape[0]}, 2,
                                     in, bias ? 3 : 2, matrix);
+    if (a) a->attrs.flag = precise;
     return a && x->ndim != 2 ? mica_reshape(g, a, shape, x->ndim) : a;
+}
+
+mica_array *mica_linear(mica_graph *g, mica_array *x, mica_array *w, mica_array *bias)
+{
+    return linear(g, x, w, bias, false);
+}
+
+mica_array *mica_linear_precise(mica_graph *g, mica_array *x, mica_array *w, mica_array *bias)
+{
+    return linear(g, x, w, bias, true);
 }
 
 mica_array *mica_dequantize(mica_graph *g, mica_array *w)

@@ -91,12 +91,13 @@ typedef struct mica__instr {
     mica__tensor out; /* row-major and dense, except for MICA__OP_CONCATENATE */
     mica__attrs attrs;
     bool exact; /* only float arithmetic */
-    bool int8;  /* activations may be rounded to 8 bits, not only to 16 */
+    bool int8;  /* in runs with int8, activations may be rounded to 8 bits, not only to 16 */
     /* Chosen by the backend: what every member of the team runs, phase after phase, with a barrier between two phases (none
      * after the last). A phase may leave an intermediate in scratch memory that all members need in the next one, such as
      * activations rounded to int8. */
     mica__kernel phase[MICA__MAX_PHASES];
     int n_phases;
+    mica__kernel int8_phase[MICA__MAX_PHASES]; /* instead of phase[i] in runs with int8; NULL: the same */
     /* Scratch memory during this instruction: `scratch_bytes` that all members share, and `member_scratch_bytes` for each
      * member of its own. Both are multiples of 64. Set by the backend. */
     size_t scratch_bytes, member_scratch_bytes;
@@ -108,11 +109,18 @@ typedef struct mica__instr {
 /* What changes from run to run. */
 typedef struct mica__run {
     int64_t rows;
+    bool int8;                      /* 8-bit activations in instructions that may have them */
     const mica_sequence *sequences; /* [n_sequences], one after another; together they have all rows */
     int n_sequences;
     uint8_t *scratch;        /* [instr->scratch_bytes], 64-byte aligned */
     uint8_t *member_scratch; /* [instr->member_scratch_bytes], of who runs the kernel; NULL: of all, follows scratch */
 } mica__run;
+
+/* Phase i in this run. */
+static inline mica__kernel mica__phase(const mica__instr *instr, const mica__run *run, int i)
+{
+    return run->int8 && instr->int8_phase[i] ? instr->int8_phase[i] : instr->phase[i];
+}
 
 /* Scratch memory that is not shared, for share `id`: [member_scratch_bytes]. */
 static inline uint8_t *mica__member_scratch(const mica__instr *instr, const mica__run *run, int id)

@@ -31,7 +31,7 @@ static void run_call(const job *j, const mica__instr *instrs, const mica__call *
     mica__run run = j->run;
     run.scratch = (place->private_first ? own : scratch) + place->scratch;
     run.member_scratch = scratch + place->member_scratch + (size_t)member * instr->member_scratch_bytes;
-    instr->phase[call->phase](instr, &run, id, n);
+    mica__phase(instr, &run, call->phase)(instr, &run, id, n);
 }
 
 static void run_item(void *context, const mica__walk_item *item)
@@ -118,6 +118,7 @@ mica_status mica_program_run(mica_program *p, const mica_bindings *bindings, mic
     const mica_bindings *b = bindings ? bindings : &none;
     const mica_sequence single = {b->caches, b->rows, b->n_past};
     const mica__run run = {.rows = b->rows,
+                           .int8 = b->int8,
                            .sequences = b->sequences ? b->sequences : &single,
                            .n_sequences = b->sequences ? b->n_sequences : 1};
     MICA_TRY(check_bindings(p, b, &run, err));

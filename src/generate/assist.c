@@ -185,7 +185,7 @@ static mica_status round_of(assist *a, bool *end, mica_error *err)
     a->tokens[0] = a->sampler.chosen[0];
     MICA_TRY(guess(a, &n_guesses, err));
     const int64_t before = s->length;
-    MICA_TRY(mica__session_run(s, a->tokens, n_guesses + 1, true, a->ahead, err));
+    MICA_TRY(mica__session_verify(s, a->tokens, n_guesses + 1, a->ahead, err));
     for (;; n_right++) {
         memcpy(d->scores, a->ahead + n_right * d->vocab, d->vocab * sizeof *d->scores);
         MICA_TRY(mica__sampler_step(&a->sampler, end, err));

@@ -146,13 +146,22 @@ static mica_status collect(pass *p, const piece *it, size_t row, mica_error *err
 
 /* ---- a run --------------------------------------------------------------------------------------------------------------------- */
 
+/* Texts and single tokens are rounded differently with --precision int8 (run_program in session.c), and a run rounds all its rows alike. */
+static bool is_text(const mica_forward *f) { return f->n > 1; }
+
+static bool may_join(const pass *p, const mica_forward *f)
+{
+    const mica_forward *first = p->pieces->part;
+    return mica__sessions_agree(first->session, f->session) && (!p->model->int8 || is_text(first) == is_text(f));
+}
+
 /* What comes next from position `done` of part `at` on; returns the number of pieces and moves on. */
 static size_t choose(pass *p, const mica_forward *parts, size_t n, size_t *at, size_t *done)
 {
     size_t n_pieces = 0, rows = 0;
     while (*at < n && rows < p->most) {
         const mica_forward *f = &parts[*at];
-        if (n_pieces && f->n && !mica__sessions_agree(p->pieces->part->session, f->session)) break;
+        if (n_pieces && f->n && !may_join(p, f)) break;
         size_t left = f->n - *done, room = p->most - rows, take = left < room ? left : room;
         if (take) p->pieces[n_pieces++] = (piece){f, *done, take};
         rows += take;
@@ -210,6 +219,7 @@ static mica_status run_body(pass *p, size_t n_pieces, size_t rows, mica_error *e
         .rows = (int64_t)rows,
         .sequences = p->sequences,
         .n_sequences = (int)n_pieces,
+        .int8 = is_text(p->pieces->part),
     };
     return mica_program_run(p->body, &bindings, err);
 }

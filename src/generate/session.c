@@ -200,8 +200,9 @@ static void update_frequencies(mica_session *s, int64_t length)
     }
 }
 
+/* int8: the rows are of a text, not single tokens; with --precision int8 such rows may be rounded to 8 bits. */
 static mica_status run_program(mica_session *s, mica_program *program, const int32_t *ids, int64_t rows, bool all,
-                               float *logits, mica_error *err)
+                               bool int8, float *logits, mica_error *err)
 {
     for (int64_t i = 0; i < rows; i++) s->positions[i] = (int32_t)(s->length + i);
     const int32_t last = (int32_t)(rows - 1);
@@ -218,6 +219,7 @@ static mica_status run_program(mica_session *s, mica_program *program, const int
         .n_caches = s->cache.n_layers,
         .rows = rows,
         .n_past = s->length,
+        .int8 = int8,
     };
     return mica_program_run(program, &bindings, err);
 }
@@ -261,7 +263,8 @@ bool mica__sessions_agree(const mica_session *a, const mica_session *b)
     return memcmp(a->made_for, b->made_for, (size_t)a->n_frequencies * sizeof *a->made_for) == 0;
 }
 
-mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err)
+static mica_status run_ids(mica_session *s, const int32_t *ids, size_t n, bool all, bool int8, float *logits,
+                           mica_error *err)
 {
     const mica__decoder_part part = all ? MICA__DECODER_ALL : MICA__DECODER_LAST;
     mica_program *program;
@@ -272,11 +275,21 @@ mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, boo
         if (atomic_load(s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
         size_t rows = n - done < most ? n - done : most;
         float *out = all ? logits + done * (size_t)s->model->spec.vocab : logits;
-        MICA_TRY(run_program(s, program, ids + done, (int64_t)rows, all, out, err));
+        MICA_TRY(run_program(s, program, ids + done, (int64_t)rows, all, int8, out, err));
         mica__session_grew(s, ids + done, (int64_t)rows);
         done += rows;
     }
     return mica__checkpoint_check(s->model->checkpoint, err);
+}
+
+mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err)
+{
+    return run_ids(s, ids, n, all, n > 1, logits, err);
+}
+
+mica_status mica__session_verify(mica_session *s, const int32_t *ids, size_t n, float *logits, mica_error *err)
+{
+    return run_ids(s, ids, n, true, false, logits, err);
 }
 
 enum { STEP_ROWS = 32 }; /* sessions of one run */

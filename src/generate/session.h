@@ -38,6 +38,9 @@ mica_status mica__session_fork(mica_session *to, const mica_session *from, mica_
 /* mica_session_forward that does not clear a cancellation. n > 0. */
 mica_status mica__session_run(mica_session *s, const int32_t *ids, size_t n, bool all, float *logits, mica_error *err);
 
+/* Logits of all rows as if each token had come alone. */
+mica_status mica__session_verify(mica_session *s, const int32_t *ids, size_t n, float *logits, mica_error *err);
+
 /* ---- growing, step by step ---- */
 
 /* LIMIT, INVALID if n more ids (NULL: of no tokens) cannot follow; else all is ready for running them. */

@@ -134,7 +134,7 @@ static mica_array *final_norm(build *b, mica_array *h)
 static mica_array *logits(build *b, mica_array *h)
 {
     mica_graph *g = b->g;
-    mica_array *scores = mica_linear(g, h, mica__weight_array(g, &b->w->head), NULL);
+    mica_array *scores = mica_linear_precise(g, h, mica__weight_array(g, &b->w->head), NULL);
     return b->s->logits_softcap > 0 ? mica_softcap(g, scores, b->s->logits_softcap) : scores;
 }
 

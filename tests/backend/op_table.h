@@ -311,7 +311,7 @@ MAYBE_UNUSED static void run_team(const mica__instr *instr, const mica__run *run
     r.scratch = guarded(bytes);
     memset(r.scratch, 0xff, bytes); /* floats from it would be NaN */
     for (int phase = 0; phase < instr->n_phases; phase++)
-        for (int id = n - 1; id >= 0; id--) instr->phase[phase](instr, &r, id, n);
+        for (int id = n - 1; id >= 0; id--) mica__phase(instr, &r, phase)(instr, &r, id, n);
 }
 
 static void compare(const op_case *c, const mica__tensor *out, int64_t n, bool plain)
@@ -348,7 +348,7 @@ MAYBE_UNUSED static const void *check_case(op_case *c)
     uint8_t *first = NULL;
     for (int plain = 1; plain >= 0; plain--) {
         choose(&c->instr, plain);
-        mica__kernel main_kernel = c->instr.phase[c->instr.n_phases > 1 ? 1 : 0];
+        mica__kernel main_kernel = mica__phase(&c->instr, &c->run, c->instr.n_phases > 1 ? 1 : 0);
         if (!plain && main_kernel == plain_kernel) break;
         plain_kernel = main_kernel;
         for (size_t i = 0; i < sizeof teams / sizeof *teams; i++) {

@@ -48,7 +48,7 @@ static void check_rows(const mica__instr *whole, const float *expected)
             part.in[0].shape[0] = part.out.shape[0] = count;
             part.out.data = guarded((size_t)(count * n_out) * sizeof(float));
             choose(&part, false);
-            run_team(&part, &(mica__run){0}, 2);
+            run_team(&part, &(mica__run){.int8 = whole->int8}, 2);
             if (memcmp(part.out.data, expected + first * n_out, (size_t)(count * n_out) * sizeof(float)) != 0)
                 fail_msg("rows %lld.. by %lld of %lld: other bits than all rows at once (K %lld, N %lld)",
                          (long long)first, (long long)chunks[c], (long long)rows, (long long)part.in[1].shape[1],
@@ -61,7 +61,7 @@ static void check_linear(const char *name, mica__tensor x, mica__tensor w, bool 
 {
     mica__tensor bias;
     if (with_bias) bias = make(MICA_DTYPE_F32, &w.shape[0], 1, SLICED, -1, 1);
-    op_case c = {.name = name, .instr = linear_instr(x, w, with_bias ? &bias : NULL, how)};
+    op_case c = {.name = name, .instr = linear_instr(x, w, with_bias ? &bias : NULL, how), .run.int8 = how == INT8};
     c.expected = products(&x, &w, with_bias ? &bias : NULL);
     c.bound = bound;
     c.scale = sqrt((double)x.shape[1]);
@@ -108,15 +108,24 @@ enum { TOP_INT16 = 32639 };
 enum { TOP_INT16 = 32767 };
 #endif
 
-/* Numbers that rounding by groups leaves as they are: integers up to `top` (127 for int8), one of which is that, times a power of two. */
+/* Numbers that rounding to 8 bits leaves as they are: 256 steps of a power of two, both ends of which each run of 32 has. */
+static void make_steps(mica__tensor *x)
+{
+    for (int64_t i = 0; i < size_of(x); i++) {
+        const int64_t at = i % 32, end = i / 32 % 31;
+        const double q = at == end ? 255 : at == end + 1 ? 0 : (double)pick(256);
+        set(x, i, (q - 100) * ldexp(1, -6 - (int)(i / 32 % 3)));
+    }
+}
+
+/* Numbers that rounding by groups to 16 bits leaves as they are: integers up to `top`, one of which is that, times a power of two. */
 static void make_representable(mica__tensor *x, int64_t group, int top)
 {
     int64_t k = x->shape[1];
     for (int64_t i = 0; i < size_of(x); i++) {
         bool largest = i % k % group == (i / k) % group;
         set(x, i,
-            (largest ? top : (double)pick((uint64_t)(2 * top + 1)) - top) *
-                ldexp(top == 127 ? 1 : 0x1p-8, -6 - (int)(i / group % 3)));
+            (largest ? top : (double)pick((uint64_t)(2 * top + 1)) - top) * ldexp(0x1p-8, -6 - (int)(i / group % 3)));
     }
 }
 
@@ -137,7 +146,10 @@ static void affine(void **state)
                 for (int how = 0; how < 3; how++) {
                     mica__tensor x = make(MICA_DTYPE_F32, (int64_t[]){m, k}, 2, turn % 2 ? MISALIGNED : DENSE, 1, 1);
                     mica__tensor w = make_affine(n, k, all_bits[b], groups[g], scales[turn % 3]);
-                    if (how != EXACT) make_representable(&x, groups[g], how == INT8 ? 127 : TOP_INT16);
+                    if (how == INT8 && all_bits[b] == 4)
+                        make_steps(&x);
+                    else if (how != EXACT)
+                        make_representable(&x, groups[g], TOP_INT16);
                     check_linear(names[how][b], x, w, turn % 2, (rounding)how, how == EXACT ? 1e-6 : 2e-6);
                 }
             }
@@ -174,7 +186,7 @@ static void rounding_error(void **state)
         mica__instr instr = linear_instr(x, w, NULL, how);
         instr.out.data = guarded(8 * 256 * sizeof(float));
         choose(&instr, false);
-        run_team(&instr, &(mica__run){0}, 1);
+        run_team(&instr, &(mica__run){.int8 = how == INT8}, 1);
         double *expected = products(&x, &w, NULL), difference = 0, norm = 0;
         const float *y = instr.out.data;
         for (int i = 0; i < 8 * 256; i++) {
@@ -197,7 +209,9 @@ static void row_bound(void **state)
         mica__tensor x = make_dense(MICA_DTYPE_F32, (int64_t[]){9, 128}, 2, 1, 1),
                      w = make_affine(12, 128, 4, 64, MICA_DTYPE_F16);
         memset((float *)x.data + 128, 0, 128 * sizeof(float));
-        op_case c = {.name = "linear rows", .instr = linear_instr(x, w, NULL, (rounding)how), .run = {.rows = 4}};
+        op_case c = {.name = "linear rows",
+                     .instr = linear_instr(x, w, NULL, (rounding)how),
+                     .run = {.rows = 4, .int8 = how == INT8}};
         c.expected = products(&x, &w, NULL);
         c.instr.in[0].rows = c.instr.out.rows = true;
         c.instr.in[0].rows_factor = c.instr.out.rows_factor = 1;

@@ -46,6 +46,7 @@ static const char *isa(void)
 static mica_status prepare_instr(mica__instr *instr, bool force_plain, mica_error *err)
 {
     memset(instr->phase, 0, sizeof instr->phase);
+    memset(instr->int8_phase, 0, sizeof instr->int8_phase);
     instr->n_phases = 0;
     instr->scratch_bytes = instr->member_scratch_bytes = 0;
     mica__chooser choose = instr->op < MICA__OP_COUNT ? choosers[instr->op] : NULL;

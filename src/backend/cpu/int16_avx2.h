@@ -61,6 +61,38 @@ void mica__int16_panel_avx512(const mica__instr *instr, const mica__codes *w, co
                               const uint8_t *x, int64_t rows, float *out, void *memory, int64_t begin, int64_t end);
 size_t mica__int16_panel_avx512_bytes(void); /* needs mica__has_avx512_vnni, as does the one above */
 
+static inline mica__factors mica__factors_of(const void *data, const mica__tensor *w)
+{
+    const int64_t groups = w->shape[1] / w->affine.group_size,
+                  row_bytes = groups * (int64_t)mica_dtype_size(w->affine.scale_dtype);
+    return (mica__factors){data, data ? (const uint8_t *)data + w->shape[0] * row_bytes : NULL, groups, row_bytes,
+                           w->affine.scale_dtype};
+}
+
+static inline mica__codes mica__codes_of(const mica__tensor *w)
+{
+    return (mica__codes){w->data,
+                         w->shape[0],
+                         w->shape[1] * w->affine.bits / 8,
+                         w->shape[1] / w->affine.group_size,
+                         mica__factors_of(w->affine.scales, w),
+                         mica__factors_of(w->affine.biases, w)};
+}
+
+/* The scale, or the bias, of a group of a row. */
+MICA__INLINE float mica__factor_at(const mica__factors *f, int64_t row, int64_t group)
+{
+    const uint8_t *p = f->first + row * f->row_bytes + group * (f->dtype == MICA_DTYPE_F32 ? 4 : 2);
+    float whole;
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    if (f->dtype == MICA_DTYPE_F16) return _cvtsh_ss(half);
+    if (f->dtype == MICA_DTYPE_BF16)
+        return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)((unsigned)half << 16))));
+    memcpy(&whole, p, sizeof whole);
+    return whole;
+}
+
 static inline mica__int16_row mica__int16_row_of(const mica__tensor *w)
 {
     int64_t groups = (w->shape[1] / w->affine.group_size + MICA__CHAINS - 1) / MICA__CHAINS * MICA__CHAINS;

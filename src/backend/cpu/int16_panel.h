@@ -34,28 +34,15 @@ static inline int64_t pair_of(bool two, int size, int64_t group)
     return two ? group / 2 * 32 + group % 2 * 4 : group * size / 2;
 }
 
-MICA__INLINE float factor_at(const mica__factors *f, int64_t row, int64_t group)
-{
-    const uint8_t *p = f->first + row * f->row_bytes + group * (f->dtype == MICA_DTYPE_F32 ? 4 : 2);
-    float whole;
-    uint16_t half;
-    memcpy(&half, p, sizeof half);
-    if (f->dtype == MICA_DTYPE_F16) return _cvtsh_ss(half);
-    if (f->dtype == MICA_DTYPE_BF16)
-        return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((int)((unsigned)half << 16))));
-    memcpy(&whole, p, sizeof whole);
-    return whole;
-}
-
 MICA__AVX2 static void fill_factors(int bits, panel *to, const mica__codes *w, int64_t c)
 {
     for (int64_t i = 0; i < to->n; i++) {
         for (int r = 0; r < PANEL; r++) {
             const int64_t row = mica__min(c + r, w->rows - 1), group = to->groups[i].group;
-            const float scale = factor_at(&w->scales, row, group);
+            const float scale = mica__factor_at(&w->scales, row, group);
             to->scales[i * PANEL + r] = scale;
             to->biases[i * PANEL + r] =
-                w->biases.first ? factor_at(&w->biases, row, group) : mica__symmetric_offset(bits) * scale;
+                w->biases.first ? mica__factor_at(&w->biases, row, group) : mica__symmetric_offset(bits) * scale;
         }
     }
 }

@@ -51,8 +51,11 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
         if (mica__linear_floats_avx2(instr)) return true;
     }
     if (!plain && mica__has_avx2() && !floats) {
-        if (!instr->exact && instr->int8 && mica__linear_int8_avx2(instr)) return true;
-        if (!instr->exact && (mica__linear_int16_avx2(instr) || mica__linear_int16_odd_avx2(instr))) return true;
+        if (!instr->exact && mica__linear_int16_avx2(instr)) {
+            if (instr->int8) mica__add_int8_avx2(instr);
+            return true;
+        }
+        if (!instr->exact && mica__linear_int16_odd_avx2(instr)) return true;
         if (mica__linear_dense_avx2(instr) || mica__linear_avx2(instr)) return true;
     }
     if (!plain && mica__cpu_features()->neon) {

@@ -10,7 +10,8 @@ bool mica__linear_avx2(mica__instr *instr);           /* float arithmetic; affin
 bool mica__linear_dense_avx2(mica__instr *instr);     /* float arithmetic; weights of f32, f16 or bf16 */
 bool mica__linear_int16_avx2(mica__instr *instr);     /* activations rounded to int16; affine weights of 4 and 8 bits */
 bool mica__linear_int16_odd_avx2(mica__instr *instr); /* the same; 2, 3, 5 and 6 bits, mxfp4, nvfp4 */
-bool mica__linear_int8_avx2(mica__instr *instr);      /* activations rounded to int8; affine weights */
+/* Gives an instruction that has its phases those for runs with 8-bit activations; affine weights of 4 bits. */
+bool mica__add_int8_avx2(mica__instr *instr);
 bool mica__linear_floats_avx2(mica__instr *instr);    /* float arithmetic; mxfp4, mxfp8, nvfp4 */
 bool mica__linear_neon(mica__instr *instr);           /* float arithmetic; any weights but f64 */
 bool mica__linear_int16_neon(mica__instr *instr);     /* activations rounded to 16 bits; all quantized ones but mxfp8 */

@@ -317,24 +317,6 @@ static void round_x(const mica__instr *instr, const mica__run *run, int id, int 
     mica__int16_round(instr, run, id, n, instr->in[1].affine.bits == 4 ? 4 : 2, by_chains);
 }
 
-static mica__factors factors_of(const void *data, const mica__tensor *w)
-{
-    const int64_t groups = w->shape[1] / w->affine.group_size,
-                  row_bytes = groups * (int64_t)mica_dtype_size(w->affine.scale_dtype);
-    return (mica__factors){data, data ? (const uint8_t *)data + w->shape[0] * row_bytes : NULL, groups, row_bytes,
-                           w->affine.scale_dtype};
-}
-
-static mica__codes codes_of(const mica__tensor *w)
-{
-    return (mica__codes){w->data,
-                         w->shape[0],
-                         w->shape[1] * w->affine.bits / 8,
-                         w->shape[1] / w->affine.group_size,
-                         factors_of(w->affine.scales, w),
-                         factors_of(w->affine.biases, w)};
-}
-
 static void linear(const mica__instr *instr, const mica__run *run, int id, int n)
 {
     static const chains_kernel one[2][3][2] = {
@@ -347,7 +329,7 @@ static void linear(const mica__instr *instr, const mica__run *run, int id, int n
                                              {few_8_64_1, few_8_64_2, few_8_64_4},
                                              {few_8_128_1, few_8_128_2, few_8_128_4}}};
     const mica__affine *a = &instr->in[1].affine;
-    const mica__codes w = codes_of(&instr->in[1]);
+    const mica__codes w = mica__codes_of(&instr->in[1]);
     const mica__int16_row l = mica__int16_row_of(&instr->in[1]);
     const int wide = a->bits / 8, size = a->group_size / 64;
     const int64_t rows = mica__rows(&instr->in[0], run);
@@ -371,7 +353,8 @@ bool mica__linear_int16_avx2(mica__instr *instr)
     instr->phase[0] = round_x;
     instr->phase[1] = linear;
     instr->n_phases = 2;
-    instr->first_phase_key = (uint64_t)w->affine.group_size << 1 | (w->affine.bits == 4); /* what round_x looks at */
+    instr->first_phase_key =
+        (uint64_t)w->affine.group_size << 2 | instr->int8 << 1 | (w->affine.bits == 4); /* what decides on round_x */
     instr->scratch_bytes = (size_t)x->shape[0] * (size_t)mica__int16_row_of(w).bytes;
     if (x->shape[0] > MICA__FEW)
         instr->member_scratch_bytes =
