@@ -5,7 +5,8 @@
  *
  *     sum of w x  ~  s (sum over the group's runs of d (sum of c' q) + low (sum of c')) + b' (sum of d q + low)
  *
- * All sums take the rounded x, so the result is w times it. q is unsigned and c' signed, which is what vpmaddubsw multiplies, 32 products an
+ * One run in 16, the widest of the row, has a second byte for what the first left of each element. All sums take the rounded x, so the
+ * result is w times it. q is unsigned and c' signed, which is what vpmaddubsw multiplies, 32 products an
  * instruction; the 16 products that a 16-bit lane gets of a run are at most 16 * 255 * 8 = 32640, so they are widened once a run.
  * A scale of their own for 32 elements, and 8 bits between the smallest and the largest instead of on either side of 0, make a quarter
  * of the error (squared) of 127 steps a group of 64.
@@ -18,85 +19,156 @@
 #include "convert.h"
 #include "int16_avx2.h"
 
-enum { RUN = 32, STEPS = 8, PANEL = 16, TILE = 4, DEPTH = 64 /* runs of a panel */, CHUNK_ROWS = 256 };
+#include <math.h>
+
+enum { RUN = 32, STEPS = 8, PANEL = 16, TILE = 4, WIDE_OF = 16, DEPTH = 64 /* runs of a panel */, CHUNK_ROWS = 256 };
 
 /* ---- rows of x --------------------------------------------------------------------------------------------------------------- */
 
-/* A rounded row in scratch memory: q [k], d [runs], low [runs], and the sum of rounded x [groups]. */
+/* A rounded row in scratch memory: q [k], d [runs], low [runs], the sum of rounded x [groups], how many runs are wide (int32), and of those,
+ * in order: the run (int32) [most], d of its second integers [most], and these [most][RUN]. */
 typedef struct layout {
-    int64_t k, runs, groups, bytes;
+    int64_t k, runs, groups, most, bytes;
 } layout;
 
 static layout layout_of(const mica__tensor *w)
 {
-    const int64_t k = w->shape[1], runs = k / RUN, groups = k / w->affine.group_size;
-    return (layout){k, runs, groups, (int64_t)mica__round64((size_t)(k + 4 * (2 * runs + groups)))};
+    const int64_t k = w->shape[1], runs = k / RUN, groups = k / w->affine.group_size,
+                  most = mica__max((runs + WIDE_OF / 2) / WIDE_OF, 1);
+    const int64_t bytes = k + 4 * (2 * runs + groups + 1) + (8 + RUN) * most;
+    return (layout){k, runs, groups, most, (int64_t)mica__round64((size_t)bytes)};
 }
 
 static inline const float *d_of(const layout *l, const uint8_t *x) { return (const float *)(const void *)(x + l->k); }
+
+typedef struct wide_runs {
+    int32_t *n, *run;
+    float *d;
+    uint8_t *q;
+} wide_runs;
+
+static inline wide_runs wide_of(const layout *l, const uint8_t *x)
+{
+    int32_t *n = (int32_t *)(void *)(d_of(l, x) + 2 * l->runs + l->groups), *run = n + 1;
+    return (wide_runs){n, run, (float *)(void *)(run + l->most), (uint8_t *)(run + 2 * l->most)};
+}
 
 MICA__INLINE float largest(const __m256 v[4])
 {
     return mica__hmax(_mm256_max_ps(_mm256_max_ps(v[0], v[1]), _mm256_max_ps(v[2], v[3])));
 }
 
-/* 32 integers to bytes; of every 8 the even elements come first, as the low halves of 4 packed bytes do. */
-MICA__INLINE __m256i to_bytes(const __m256i v[4])
+/* (x - low) inverse as 32 bytes, and their sum; of every 8 the even elements come first, as the low halves of 4 packed bytes do. */
+MICA__INLINE float store_steps(const __m256 x[4], float low, float inverse, uint8_t *q)
 {
     const __m256i order =
         _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15));
-    const __m256i narrow = _mm256_packus_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
-    return _mm256_shuffle_epi8(_mm256_permutevar8x32_epi32(narrow, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)), order);
+    __m256i v[4];
+    for (int i = 0; i < 4; i++)
+        v[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_sub_ps(x[i], _mm256_set1_ps(low)), _mm256_set1_ps(inverse)));
+    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((__m256i *)(void *)q, _mm256_shuffle_epi8(bytes, order));
+    return (float)mica__hsum_epi32(_mm256_sad_epu8(bytes, _mm256_setzero_si256()));
 }
 
 /* One run; returns the sum of rounded x. Infinities and NaN make d NaN. */
 MICA__INLINE float round_run(const float *x, uint8_t *q, float *d, float *low)
 {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
     __m256 v[4], negated[4], odd = _mm256_setzero_ps();
-    __m256i n[4];
     for (int i = 0; i < 4; i++) {
         v[i] = _mm256_loadu_ps(x + 8 * i);
-        negated[i] = _mm256_xor_ps(v[i], sign);
+        negated[i] = _mm256_xor_ps(v[i], _mm256_set1_ps(-0.0f));
         odd = _mm256_add_ps(odd, _mm256_sub_ps(v[i], v[i]));
     }
     const float bad = mica__hsum(odd), least = -largest(negated), width = largest(v) - least;
     float inverse = width > 0 ? 255 / width : 0;
     const bool flat = inverse > 0x1p126f; /* all but the same */
-    if (flat) inverse = 0;
-    for (int i = 0; i < 4; i++)
-        n[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_sub_ps(v[i], _mm256_set1_ps(least)), _mm256_set1_ps(inverse)));
-    const __m256i bytes = to_bytes(n);
-    _mm256_storeu_si256((__m256i *)(void *)q, bytes);
-    const __m256i sum = _mm256_sad_epu8(bytes, _mm256_setzero_si256());
+    const float sum = store_steps(v, least, flat ? 0 : inverse, q);
     *d = (flat ? 0 : width / 255) + bad;
     *low = least;
-    return *d * (float)mica__hsum_epi32(sum) + RUN * least;
+    return *d * sum + RUN * least;
 }
 
-/* Phase 0, in shares of 128 elements, which are whole groups. */
+/* What is between x and what it was rounded to, in steps of d / 255 from the 128th below 0 on; returns its sum. */
+MICA__INLINE float round_rest(const float *x, const uint8_t *q, float d, float low, uint8_t *rest)
+{
+    __m256 v[4];
+    for (int i = 0; i < 4; i++) {
+        const __m128i order = _mm_setr_epi8(0, 4, 1, 5, 2, 6, 3, 7, -1, -1, -1, -1, -1, -1, -1, -1);
+        const __m128i bytes = _mm_shuffle_epi8(_mm_loadl_epi64((const __m128i *)(const void *)(q + 8 * i)), order);
+        const __m256 steps = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+        const __m256 there = _mm256_fmadd_ps(steps, _mm256_set1_ps(d), _mm256_set1_ps(low));
+        v[i] = _mm256_sub_ps(_mm256_loadu_ps(x + 8 * i), there);
+    }
+    const float inverse = d > 0 ? 255 / d : 0;
+    return d / 255 * (store_steps(v, -128 * (d / 255), inverse > 0x1p126f ? 0 : inverse, rest) - 128 * RUN);
+}
+
+/* How many of d [n] are at least `least`. */
+MICA__INLINE int64_t count_from(const float *d, int64_t n, float least)
+{
+    int64_t count = 0, i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256 more = _mm256_cmp_ps(_mm256_loadu_ps(d + i), _mm256_set1_ps(least), _CMP_GE_OQ);
+        count += __builtin_popcount((unsigned)_mm256_movemask_ps(more));
+    }
+    for (; i < n; i++) count += d[i] >= least;
+    return count;
+}
+
+/* The largest number that at least `wanted` of d [n] reach, or 0. Floats from 0 on are ordered like their bits. */
+MICA__INLINE float nth_largest(const float *d, int64_t n, int64_t wanted)
+{
+    uint32_t least = 0;
+    for (uint32_t bit = 1u << 30; bit; bit >>= 1) {
+        const uint32_t bits = least | bit;
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        if (count_from(d, n, value) >= wanted) least = bits;
+    }
+    float value;
+    memcpy(&value, &least, sizeof value);
+    return value;
+}
+
+/* Gives the widest runs of a row their rest. x [k] */
+MICA__INLINE void round_wide(const layout *l, const float *x, uint8_t *row, int64_t runs_of_group)
+{
+    float *d = (float *)(void *)(row + l->k), *low = d + l->runs, *sums = low + l->runs;
+    const wide_runs wide = wide_of(l, row);
+    const float least = nth_largest(d, l->runs, l->most);
+    int32_t n = 0;
+    int64_t equal = l->most - count_from(d, l->runs, nextafterf(least, INFINITY));
+    for (int64_t i = 0; i < l->runs; i++) {
+        if (!(d[i] > least) && !(d[i] == least && equal-- > 0)) continue;
+        const int64_t at = i * RUN;
+        sums[i / runs_of_group] += round_rest(x + at, row + at, d[i], low[i], wide.q + n * RUN);
+        low[i] -= 128 * (d[i] / 255);
+        wide.run[n] = (int32_t)i;
+        wide.d[n++] = d[i] / 255;
+    }
+    *wide.n = n;
+}
+
+/* Phase 0: row by row. */
 MICA__AVX2 static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    enum { SHARE = 128 };
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     const layout l = layout_of(w);
-    const int64_t size = w->affine.group_size, shares = (l.k + SHARE - 1) / SHARE;
+    const int64_t size = w->affine.group_size;
     int64_t begin, end;
-    mica__share(mica__rows(x, run) * shares, 1, id, n, &begin, &end);
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t row = item / shares, first = item % shares * SHARE, count = mica__min(l.k - first, SHARE);
-        const uint8_t *from = x->data;
-        from += (row * x->strides[0] + first * x->strides[1]) * (int64_t)mica_dtype_size(x->dtype);
-        mica__chunk c;
-        mica__load(MICA__CLASS_F32, &c, from, x->dtype, x->strides[1], count);
-        uint8_t *q = run->scratch + row * l.bytes;
-        float *d = (float *)(void *)(q + l.k), *low = d + l.runs, *sums = low + l.runs;
-        for (int64_t i = 0; i < count; i += size) {
+    mica__share(mica__rows(x, run), 1, id, n, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        const float *from = (const float *)x->data + r * x->strides[0];
+        uint8_t *row = run->scratch + r * l.bytes;
+        float *d = (float *)(void *)(row + l.k), *low = d + l.runs, *sums = low + l.runs;
+        for (int64_t i = 0; i < l.k; i += size) {
             float sum = 0;
-            for (int64_t k = first + i; k < first + i + size; k += RUN)
-                sum += round_run(c.f32 + k - first, q + k, d + k / RUN, low + k / RUN);
-            sums[(first + i) / size] = sum;
+            for (int64_t k = i; k < i + size; k += RUN) sum += round_run(from + k, row + k, d + k / RUN, low + k / RUN);
+            sums[i / size] = sum;
         }
+        round_wide(&l, from, row, size / RUN);
     }
 }
 
@@ -241,6 +313,26 @@ TILES(32)
 TILES(64)
 TILES(128)
 
+/* The rests of the wide runs in the panel: row r of the chunk. */
+MICA__AVX2 static __attribute__((noinline)) void add_rests(panel *w, const layout *l, const uint8_t *x, int64_t r,
+                                                           int64_t runs_of_group)
+{
+    const wide_runs wide = wide_of(l, x + r * l->bytes);
+    float *y = w->y[r];
+    for (int32_t j = 0; j < *wide.n; j++) {
+        const int64_t i = wide.run[j] - w->first;
+        if (i < 0 || i >= w->n) continue;
+        const __m256 d = _mm256_broadcast_ss(wide.d + j);
+        __m256i sums[TILE][2];
+        run_sums(1, w->codes[i], wide.q + j * RUN, 0, sums);
+        for (int v = 0; v < 2; v++) {
+            const __m256 sum = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums[0][v], _mm256_set1_epi16(1))),
+                         scale = _mm256_mul_ps(_mm256_loadu_ps(w->scales[i / runs_of_group] + 8 * v), d);
+            _mm256_storeu_ps(y + 8 * v, _mm256_fmadd_ps(sum, scale, _mm256_loadu_ps(y + 8 * v)));
+        }
+    }
+}
+
 typedef void (*tile_kernel)(panel *w, const layout *l, const uint8_t *x, int64_t r);
 
 /* Rows of x, at most CHUNK_ROWS, with columns [c, c + PANEL) before `end`. */
@@ -258,6 +350,7 @@ MICA__AVX2 static void add_columns(const mica__instr *instr, panel *memory, cons
         int64_t r = 0;
         for (; r + TILE <= rows; r += TILE) four[size / 64](memory, l, x, r);
         for (; r < rows; r++) one[size / 64](memory, l, x, r);
+        for (r = 0; r < rows; r++) add_rests(memory, l, x, r, size / RUN);
     }
     for (int64_t r = 0; r < rows; r++)
         for (int v = 0; v < PANEL; v += 8)
@@ -282,6 +375,7 @@ bool mica__add_int8_avx2(mica__instr *instr)
 {
     const mica__tensor *x = &instr->in[0], *w = &instr->in[1];
     if (!w->quantized || w->affine.mode != MICA_QUANT_AFFINE || w->affine.bits != 4) return false;
+    if (x->dtype != MICA_DTYPE_F32 || x->strides[1] != 1) return false;
     const size_t bytes = (size_t)x->shape[0] * (size_t)layout_of(w).bytes, own = mica__round64(sizeof(panel));
     instr->int8_phase[0] = round_x;
     instr->int8_phase[1] = linear;
