@@ -224,15 +224,34 @@ MICA__AVX2 static void fill_codes(panel *to, const mica__codes *w, int64_t c, in
     }
 }
 
+/* Factors of `count` groups, at most 8, of 8 rows from `row` on; to columns. */
+MICA__INLINE void load_factors(const mica__factors *f, int64_t rows, int64_t row, int64_t group, int64_t count,
+                               __m256 v[8])
+{
+    for (int r = 0; r < 8; r++) {
+        const uint8_t *p =
+            f->first + mica__min(row + r, rows - 1) * f->row_bytes + group * (f->dtype == MICA_DTYPE_F32 ? 4 : 2);
+        v[r] = count == 8 ? mica__load8(p, f->dtype) : mica__load_some(p, f->dtype, count);
+    }
+    mica__transpose8(v);
+}
+
 MICA__AVX2 static void fill(panel *to, const mica__codes *w, int64_t c, int64_t runs_of_group)
 {
-    for (int h = 0; h < PANEL; h += 8) fill_codes(to, w, c, h);
-    for (int64_t i = 0; i < to->n / runs_of_group; i++) {
-        for (int r = 0; r < PANEL; r++) {
-            const int64_t row = mica__min(c + r, w->rows - 1), group = to->first / runs_of_group + i;
-            const float scale = mica__factor_at(&w->scales, row, group);
-            to->scales[i][r] = scale;
-            to->biases[i][r] = (w->biases.first ? mica__factor_at(&w->biases, row, group) : -8 * scale) + 8 * scale;
+    const int64_t groups = to->n / runs_of_group, first = to->first / runs_of_group;
+    for (int h = 0; h < PANEL; h += 8) {
+        fill_codes(to, w, c, h);
+        for (int64_t i = 0; i < groups; i += 8) {
+            const int64_t count = mica__min(groups - i, 8);
+            __m256 scale[8], bias[8];
+            load_factors(&w->scales, w->rows, c + h, first + i, count, scale);
+            if (w->biases.first) load_factors(&w->biases, w->rows, c + h, first + i, count, bias);
+            for (int g = 0; g < count; g++) {
+                const __m256 eight = _mm256_mul_ps(_mm256_set1_ps(8), scale[g]);
+                _mm256_storeu_ps(to->scales[i + g] + h, scale[g]);
+                _mm256_storeu_ps(to->biases[i + g] + h,
+                                 w->biases.first ? _mm256_add_ps(bias[g], eight) : _mm256_setzero_ps());
+            }
         }
     }
 }
@@ -264,17 +283,21 @@ MICA__INLINE void run_sums(int T, const int8_t codes[STEPS][PANEL][4], const uin
 MICA__INLINE void tile(int runs_of_group, int T, panel *w, const layout *l, const uint8_t *x, int64_t r)
 {
     const __m256i one = _mm256_set1_epi16(1);
-    x += r * l->bytes;
-    for (int64_t g = 0; g < w->n / runs_of_group; g++) {
+    const int64_t stride = l->bytes, to_low = l->runs, groups = w->n / runs_of_group;
+    const uint8_t *q = x + r * stride + w->first * RUN;
+    const float *d = d_of(l, x + r * stride), *all = d + 2 * l->runs + w->first / runs_of_group;
+    d += w->first;
+    for (int64_t g = 0; g < groups; g++) {
         __m256 group[TILE][2];
-        for (int j = 0; j < runs_of_group; j++) {
-            const int64_t i = g * runs_of_group + j, at = w->first + i;
+        MICA__UNROLL
+        for (int j = 0; j < runs_of_group; j++, q += RUN, d++) {
+            const int64_t i = g * runs_of_group + j;
             __m256i sums[TILE][2];
-            run_sums(T, w->codes[i], x + at * RUN, l->bytes, sums);
+            run_sums(T, w->codes[i], q, stride, sums);
             MICA__UNROLL
             for (int t = 0; t < T; t++) {
-                const float *d = d_of(l, x + t * l->bytes) + at;
-                const __m256 scale = _mm256_broadcast_ss(d), low = _mm256_broadcast_ss(d + l->runs);
+                const __m256 scale = _mm256_broadcast_ss(d + t * (stride / 4)),
+                             low = _mm256_broadcast_ss(d + t * (stride / 4) + to_low);
                 MICA__UNROLL
                 for (int v = 0; v < 2; v++) {
                     const __m256 sum = _mm256_cvtepi32_ps(_mm256_madd_epi16(sums[t][v], one));
@@ -285,13 +308,12 @@ MICA__INLINE void tile(int runs_of_group, int T, panel *w, const layout *l, cons
         }
         MICA__UNROLL
         for (int t = 0; t < T; t++) {
-            const float *sum = d_of(l, x + t * l->bytes) + 2 * l->runs + w->first / runs_of_group + g;
-            const __m256 all = _mm256_broadcast_ss(sum);
+            const __m256 sum = _mm256_broadcast_ss(all + t * (stride / 4) + g);
             MICA__UNROLL
             for (int v = 0; v < 2; v++) {
                 __m256 y = _mm256_loadu_ps(w->y[r + t] + 8 * v);
                 y = _mm256_fmadd_ps(_mm256_loadu_ps(w->scales[g] + 8 * v), group[t][v], y);
-                y = _mm256_fmadd_ps(_mm256_loadu_ps(w->biases[g] + 8 * v), all, y);
+                y = _mm256_fmadd_ps(_mm256_loadu_ps(w->biases[g] + 8 * v), sum, y);
                 _mm256_storeu_ps(w->y[r + t] + 8 * v, y);
             }
         }
