@@ -320,7 +320,7 @@ typedef struct mica_program_options {
     /* Products with quantized weights. Neither: activations rounded to 16-bit integers per group, an error near that of float. */
     bool exact; /* only float arithmetic */
     bool
-        int8; /* in runs with int8, activations may be rounded to 8-bit integers, per 32: faster with many rows, an error of 0.2 % each */
+        int8; /* in runs with int8, activations may be rounded to 8-bit integers: faster with many rows, seen in the results */
 } mica_program_options;
 /* Output i of the program is outputs[i], which must be contiguous-able; it is written in row-major order. */
 MICA_API mica_status mica_program_compile(mica_program **out, mica_graph *g, mica_array *const *outputs, int n_outputs,
