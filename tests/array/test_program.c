@@ -264,7 +264,7 @@ static void test_cached_attention(void **state)
                 rows = past + piece > T ? T - past : piece;
                 const void *inputs[] = {q + past * H * D, k + past * HK * D, v + past * HK * D};
                 void *outputs[] = {out + past * H * D};
-                mica_bindings b = {inputs, outputs, &cache, 3, 1, 1, rows, past, NULL, 0};
+                mica_bindings b = {inputs, outputs, &cache, 3, 1, 1, rows, past, NULL, 0, false};
                 if (mica_program_run(p, &b, &err) != MICA_OK) fail_msg("%s", err.message);
             }
             for (int i = 0; i < T * H * D; i++) assert_float_equal(out[i], want[i], 1e-5);
@@ -369,7 +369,7 @@ static void test_cache_checks(void **state)
     float in[16] = {0}, out[16];
     const void *inputs[] = {in, in, in};
     void *outputs[] = {out};
-    mica_bindings b = {inputs, outputs, &wrong, 3, 1, 1, 2, 0, NULL, 0};
+    mica_bindings b = {inputs, outputs, &wrong, 3, 1, 1, 2, 0, NULL, 0, false};
     assert_int_equal(mica_program_run(p, &b, &err), MICA_INVALID);
     b.caches = &cache;
     assert_int_equal(mica_program_run(p, &b, &err), MICA_OK);

@@ -19,6 +19,32 @@ def shared_or_data(name):
     raise unittest.SkipTest(f"no references {name}")
 
 
+class EightBits(ProgramTest):
+    """--precision int8: only texts of more than one token are rounded to 8 bits."""
+    BASE = ["generate", "-m", model("llama"), "--quantize", "affine-4-32", "--no-do-sample", "--max-new-tokens", "24", "--precision"]
+    TEXT = ["--ids", "5,9,17,33,2,8,5,9,17,33,2,8,5,9,17"]
+
+    def scores(self, precision, ids):
+        with tempfile.TemporaryDirectory() as out:
+            path = pathlib.Path(out, "scores")
+            self.good(*self.BASE, precision, *ids, "--output-scores", path)
+            return read_safetensors(path)["scores"][1]
+
+    def test_same_tokens_however_they_are_computed(self):
+        alone = self.good(*self.BASE, "int8", *self.TEXT)
+        for options in (["--threads", "1"], ["--threads", "3"], ["--prompt-lookup-num-tokens", "4"]):
+            self.assertEqual(self.good(*self.BASE, "int8", *self.TEXT, *options), alone, options)
+
+    def test_single_tokens_keep_16_bits(self):
+        self.assertEqual(self.scores("int8", ["--ids", "5"]), self.scores("fast", ["--ids", "5"]))
+
+    def test_near_the_default(self):
+        vocab = json.loads((model("llama") / "config.json").read_text())["vocab_size"]
+        a, b = self.scores("int8", self.TEXT)[:vocab], self.scores("fast", self.TEXT)[:vocab]
+        scale = max(map(abs, b))
+        self.assertLess(max(abs(x - y) for x, y in zip(a, b)), 0.05 * scale)  # a product is off by 0.4 %, and errors add up
+
+
 class Ids(ProgramTest):
     def greedy(self, name, *options):
         folder = model(name)
