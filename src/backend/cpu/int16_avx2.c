@@ -21,11 +21,12 @@ MICA__INLINE void round_group(const float *x, int64_t n, int32_t *q, float *d, f
     *dsum = *d * (float)mica__hsum_epi32(sum);
 }
 
-/* A span of x in the order of split codes. */
-MICA__INLINE void lay_out(const int32_t *q, int span, int parts, int16_t *to)
+/* n elements of x in the order of codes that lie in so many parts of vectors of so many lanes. */
+MICA__INLINE void lay_out(const int32_t *q, int64_t n, int parts, int lanes, int16_t *to)
 {
-    for (int n = 0; n < parts; n++)
-        for (int i = 0; i < span / parts; i++) to[n * 16 + i] = (int16_t)q[i * parts + n];
+    for (int64_t first = 0; first < n; first += parts * lanes)
+        for (int p = 0; p < parts; p++)
+            for (int i = 0; i < lanes; i++) *to++ = (int16_t)q[first + i * parts + p];
 }
 
 /* The group at a place of a row in the order of chains. */
@@ -35,7 +36,7 @@ static inline int64_t group_at(const mica__int16_row *l, int64_t place)
     return place % length * MICA__CHAINS + place / length;
 }
 
-MICA__AVX2 void mica__int16_round(const mica__instr *instr, const mica__run *run, int id, int n, int parts,
+MICA__AVX2 void mica__int16_round(const mica__instr *instr, const mica__run *run, int id, int n, int parts, int vector,
                                   bool by_chains)
 {
     enum { SHARE = 128 }; /* elements: whole groups, and rows have whole ones */
@@ -59,14 +60,10 @@ MICA__AVX2 void mica__int16_round(const mica__instr *instr, const mica__run *run
             if (from < k) mica__load(MICA__CLASS_F32, &c, data, x->dtype, x->strides[1], size);
             round_group(c.f32, size, q + i, d + i / size, dsum + i / size);
         }
-        for (int64_t i = 0; i < SHARE; i += 64) {
-            if (parts == 4) {
-                lay_out(q + i, 64, 4, to + i);
-            } else {
-                lay_out(q + i, 32, 2, to + i);
-                lay_out(q + i + 32, 32, 2, to + i + 32);
-            }
-        }
+        if (vector == 64)
+            parts == 4 ? lay_out(q, SHARE, 4, 32, to) : lay_out(q, SHARE, 2, 32, to);
+        else
+            parts == 4 ? lay_out(q, SHARE, 4, 16, to) : lay_out(q, SHARE, 2, 16, to);
     }
 }
 

@@ -15,7 +15,9 @@
  * vpmaddwd takes 16 products an instruction. 32 bytes of codes are split into vectors by shift and mask, and x is laid out to match:
  *
  *     4 bits   lane l of vector n holds element 4 l + n of a span of 64
- *     8 bits   lane l of vector n holds element 2 l + n of a span of 32 */
+ *     8 bits   lane l of vector n holds element 2 l + n of a span of 32
+ *
+ * With 512 bits a span is twice as long, and vpdpwssd adds the products (linear_int16_few_avx512.c). */
 #ifndef MICA_BACKEND_CPU_INT16_AVX2_H
 #define MICA_BACKEND_CPU_INT16_AVX2_H
 
@@ -50,8 +52,13 @@ typedef struct mica__codes {
 } mica__codes;
 
 /* The first phase of a product: rows of x rounded to the instruction's scratch memory, in shares of 128 elements. `parts`: 4 or 2, the vectors
- * that split codes lie in; by_chains: in the order for panels. */
-void mica__int16_round(const mica__instr *instr, const mica__run *run, int id, int n, int parts, bool by_chains);
+ * that split codes lie in, of `vector` bytes (32 or 64); by_chains: in the order for panels. */
+void mica__int16_round(const mica__instr *instr, const mica__run *run, int id, int n, int parts, int vector,
+                       bool by_chains);
+
+/* Up to MICA__FEW rows of x, laid out for vectors of 64 bytes, with columns [begin, end); needs mica__has_avx512_vnni. */
+void mica__int16_few_avx512(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
+                            const uint8_t *x, int64_t rows, float *out, int64_t begin, int64_t end);
 
 /* Rows of x, any number, with columns [begin, end); `out` is that of column 0. They work in so many bytes of `memory`. */
 void mica__int16_panel_avx2(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,

@@ -313,8 +313,8 @@ MICA__AVX2 static void few_rows(const mica__instr *instr, const mica__codes *w, 
 /* Phase 0. */
 static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    const bool by_chains = mica__rows(&instr->in[0], run) > MICA__FEW;
-    mica__int16_round(instr, run, id, n, instr->in[1].affine.bits == 4 ? 4 : 2, by_chains);
+    const bool by_chains = mica__rows(&instr->in[0], run) > MICA__FEW, wide = mica__has_avx512_vnni() && !by_chains;
+    mica__int16_round(instr, run, id, n, instr->in[1].affine.bits == 4 ? 4 : 2, wide ? 64 : 32, by_chains);
 }
 
 static void linear(const mica__instr *instr, const mica__run *run, int id, int n)
@@ -337,7 +337,9 @@ static void linear(const mica__instr *instr, const mica__run *run, int id, int n
     float *out = instr->out.data;
     mica__share(w.rows, rows > MICA__FEW ? 32 : 16, id, n, &begin, &end);
     if (begin >= end) return;
-    if (rows == 1)
+    if (rows <= MICA__FEW && mica__has_avx512_vnni())
+        mica__int16_few_avx512(instr, &w, &l, run->scratch, rows, out, begin, end);
+    else if (rows == 1)
         one_row(instr, &w, &l, run->scratch, one[wide][size], out, begin, end);
     else if (rows <= MICA__FEW)
         few_rows(instr, &w, &l, run->scratch, rows, few[wide][size], out, begin, end);

@@ -47,7 +47,7 @@ static kind kind_of(const mica__tensor *w)
 /* Phase 0. */
 static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    mica__int16_round(instr, run, id, n, parts_of(kind_of(&instr->in[1])), false);
+    mica__int16_round(instr, run, id, n, parts_of(kind_of(&instr->in[1])), 32, false);
 }
 
 /* ---- rows of w -------------------------------------------------------------------------------------------------------------- */

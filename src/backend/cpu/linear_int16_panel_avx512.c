@@ -1,18 +1,15 @@
 /* backend/cpu/linear_int16_panel_avx512.c: affine weights of 4 and 8 bits with many rows of x, which are rounded to 16-bit integers, with
  * AVX-512 VNNI: panels of 32 rows, pairs of elements of sixteen of them in a vector, with tiles of 8 rows of x. vpdpwssd multiplies 32
- * integers and adds pairs of products to sixteen sums. Fewer rows of x go through linear_int16_avx2.c, to the same bits, 256 bits at a
- * time. */
+ * integers and adds pairs of products to sixteen sums. */
 #include "linear.h"
 
 #if MICA__X86
 enum { PANEL = 32, TILE = 8 };
 #include "int16_panel.h"
-
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"))) MICA__UNCHECKED
-#define INLINE static inline __attribute__((always_inline, unused)) AVX512
+#include "simd_avx512.h"
 
 /* Continues the chains of T rows of x, from row r of the chunk on, whose first is x. */
-INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r)
+MICA__INLINE512 void tile(int bits, int size, int T, panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r)
 {
     const bool two = TWO(bits, size);
     const int runs = two ? 4 : 1, run = size / 2 / runs; /* pairs of a group, and how many of them lie together */
@@ -57,7 +54,7 @@ INLINE void tile(int bits, int size, int T, panel *w, const mica__int16_row *l, 
     }
 }
 
-ALL_PANEL_KERNELS(AVX512)
+ALL_PANEL_KERNELS(MICA__AVX512)
 
 void mica__int16_panel_avx512(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
                               const uint8_t *x, int64_t rows, float *out, void *memory, int64_t begin, int64_t end)
