@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -18,6 +20,17 @@
 /* ---- instruction sets ---- */
 
 #if defined(__x86_64__)
+/* Linux gives the tiles' registers, 8 KB for every thread, to processes that ask for them. */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__)
+    enum { REQUEST = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
 static void detect(mica__cpu *c)
 {
     unsigned a, b, cx, d, b7, c7, d7, a71;
@@ -36,6 +49,8 @@ static void detect(mica__cpu *c)
     c->avx512_vnni = c->avx512 && (c7 & bit_AVX512VNNI);
     c->avx512_bf16 = c->avx512 && (a71 & (1u << 5));
     c->avx512_fp16 = c->avx512 && (d7 & (1u << 23));
+    const unsigned tiles_of_bytes = 1u << 24 | 1u << 25;
+    c->amx = c->avx512 && (xcr_low & 0x60000) == 0x60000 && (d7 & tiles_of_bytes) == tiles_of_bytes && may_use_tiles();
 }
 #elif defined(__aarch64__)
 static void detect(mica__cpu *c)
@@ -62,7 +77,7 @@ static void detect_once(void)
     if (strcmp(limit, "avx2") == 0)
         features = (mica__cpu){.avx2 = features.avx2, .fma = features.fma, .f16c = features.f16c};
     if (strcmp(limit, "avx512") == 0)
-        features.avx512_vnni = features.avx512_bf16 = features.avx512_fp16 = features.avx_vnni = false;
+        features.avx512_vnni = features.avx512_bf16 = features.avx512_fp16 = features.avx_vnni = features.amx = false;
     if (strcmp(limit, "neon") == 0) features.dotprod = features.i8mm = features.bf16 = false;
     if (strcmp(limit, "dotprod") == 0) features.i8mm = features.bf16 = false;
 }

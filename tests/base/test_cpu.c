@@ -64,7 +64,7 @@ static void test_features(void **state)
     assert_true(c.neon);
     assert_false(c.avx2);
 #endif
-    assert_true(!c.avx512 || (c.avx2 && c.fma));
+    assert_true((!c.avx512 || (c.avx2 && c.fma)) && (!c.amx || c.avx512));
     mica__cpu limited = features_with("plain");
     assert_memory_equal(&limited, &plain, sizeof plain);
     limited = features_with("avx2");
@@ -72,11 +72,11 @@ static void test_features(void **state)
     assert_int_equal(limited.avx2, c.avx2);
     assert_int_equal(limited.fma, c.fma);
     assert_false(limited.avx512 || limited.avx512_vnni || limited.avx512_bf16 || limited.avx512_fp16 ||
-                 limited.avx_vnni);
+                 limited.avx_vnni || limited.amx);
     limited = features_with("avx512");
     assert_subset(limited, c);
     assert_int_equal(limited.avx512, c.avx512);
-    assert_false(limited.avx512_vnni || limited.avx512_bf16 || limited.avx512_fp16);
+    assert_false(limited.avx512_vnni || limited.avx512_bf16 || limited.avx512_fp16 || limited.amx);
     limited = features_with("neon");
     assert_subset(limited, c);
     assert_false(limited.dotprod || limited.i8mm || limited.bf16);

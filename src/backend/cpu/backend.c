@@ -37,6 +37,7 @@ static const mica__chooser choosers[MICA__OP_COUNT] = {
 /* What the kernels use, which may be less than what the processor has. */
 static const char *isa(void)
 {
+    if (mica__has_amx()) return "avx512-amx";
     if (mica__has_avx512_vnni()) return "avx512-vnni";
     if (mica__has_avx2()) return "avx2";
     if (!mica__cpu_features()->neon) return "plain";

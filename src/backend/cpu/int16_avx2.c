@@ -29,6 +29,20 @@ MICA__INLINE void lay_out(const int32_t *q, int64_t n, int parts, int lanes, int
             for (int i = 0; i < lanes; i++) *to++ = (int16_t)q[first + i * parts + p];
 }
 
+/* n elements of x as bytes, the low ones and then the high ones of every span, for codes that lie low and high in a byte (parts 4) or in bytes
+ * of their own. */
+MICA__INLINE void lay_out_bytes(const int32_t *q, int64_t n, int parts, int span, int16_t *to)
+{
+    uint8_t *low = (uint8_t *)to;
+    for (int64_t first = 0; first < n; first += span, low += 2 * span) {
+        for (int i = 0; i < span; i++) {
+            const int at = parts == 4 ? i % (span / 2) * 2 + i / (span / 2) : i;
+            low[i] = (uint8_t)q[first + at];
+            low[span + i] = (uint8_t)(q[first + at] >> 8);
+        }
+    }
+}
+
 /* The group at a place of a row in the order of chains. */
 static inline int64_t group_at(const mica__int16_row *l, int64_t place)
 {
@@ -60,7 +74,9 @@ MICA__AVX2 void mica__int16_round(const mica__instr *instr, const mica__run *run
             if (from < k) mica__load(MICA__CLASS_F32, &c, data, x->dtype, x->strides[1], size);
             round_group(c.f32, size, q + i, d + i / size, dsum + i / size);
         }
-        if (vector == 64)
+        if (vector == MICA__BYTES)
+            lay_out_bytes(q, SHARE, parts, size < 64 ? 32 : 64, to);
+        else if (vector == 64)
             parts == 4 ? lay_out(q, SHARE, 4, 32, to) : lay_out(q, SHARE, 2, 32, to);
         else
             parts == 4 ? lay_out(q, SHARE, 4, 16, to) : lay_out(q, SHARE, 2, 16, to);

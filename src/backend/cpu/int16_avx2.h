@@ -1,5 +1,5 @@
 /* backend/cpu/int16_avx2.h: what the kernels for rounded activations share: few rows of x (linear_int16_avx2.c) and many
- * (linear_int16_panel_avx2.c, linear_int16_panel_avx512.c).
+ * (linear_int16_panel_avx2.c, ..._avx512.c, ..._amx.c).
  *
  * Each group of x has one scale d = max |x| / 32767 and integers q; with w = s c + b in a group,
  *
@@ -29,7 +29,8 @@
 enum {
     MICA__CHAINS = 8,
     MICA__TILE = 4, /* rows of x that meet split codes together */
-    MICA__FEW = 8   /* rows of x; more go to panels */
+    MICA__FEW = 8,  /* rows of x; more go to panels */
+    MICA__BYTES = 0 /* for mica__int16_round */
 };
 
 /* A rounded row in scratch memory: q [codes] int16, d [groups], d times the sum of q [groups]; groups a multiple of 8. They are in
@@ -52,7 +53,8 @@ typedef struct mica__codes {
 } mica__codes;
 
 /* The first phase of a product: rows of x rounded to the instruction's scratch memory, in shares of 128 elements. `parts`: 4 or 2, the vectors
- * that split codes lie in, of `vector` bytes (32 or 64); by_chains: in the order for panels. */
+ * that split codes lie in, of `vector` bytes (32 or 64), or MICA__BYTES, for
+ * tiles; by_chains: in the order for panels. */
 void mica__int16_round(const mica__instr *instr, const mica__run *run, int id, int n, int parts, int vector,
                        bool by_chains);
 
@@ -67,6 +69,9 @@ size_t mica__int16_panel_avx2_bytes(void);
 void mica__int16_panel_avx512(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row,
                               const uint8_t *x, int64_t rows, float *out, void *memory, int64_t begin, int64_t end);
 size_t mica__int16_panel_avx512_bytes(void); /* needs mica__has_avx512_vnni, as does the one above */
+void mica__int16_panel_amx(const mica__instr *instr, const mica__codes *w, const mica__int16_row *row, const uint8_t *x,
+                           int64_t rows, float *out, void *memory, int64_t begin, int64_t end);
+size_t mica__int16_panel_amx_bytes(void); /* needs mica__has_amx */
 
 static inline mica__factors mica__factors_of(const void *data, const mica__tensor *w)
 {

@@ -84,8 +84,8 @@ MICA__INLINE void fill_codes(int bits, int size, panel *to, const mica__codes *w
 
 typedef struct kernels {
     void (*fill)(panel *to, const mica__codes *w, int64_t c);
-    void (*one)(panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r); /* row r of x */
-    void (*tile)(panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r);
+    void (*tile)(panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r); /* rows r .. r + TILE - 1 of x */
+    void (*rest)(panel *w, const mica__int16_row *l, const uint8_t *x, int64_t r, int64_t rows); /* fewer */
 } kernels;
 
 /* The groups that a panel takes next, from group `at` of `chain` on. False after the last. */
@@ -116,7 +116,7 @@ MICA__AVX2 static void add_columns(const kernels *k, const mica__instr *instr, p
         k->fill(memory, w, c);
         int64_t r = 0;
         for (; r + TILE <= rows; r += TILE) k->tile(memory, l, x, r);
-        for (; r < rows; r++) k->one(memory, l, x, r);
+        if (r < rows) k->rest(memory, l, x, r, rows - r);
     }
     for (int64_t r = 0; r < rows; r++) {
         for (int v = 0; v < PANEL; v += 8) {
@@ -134,10 +134,10 @@ MICA__AVX2 static void add_columns(const kernels *k, const mica__instr *instr, p
         fill_codes(bits, size, to, w, c);                                                                              \
         fill_factors(bits, to, w, c);                                                                                  \
     }                                                                                                                  \
-    target static __attribute__((noinline)) void one_##bits##_##size(panel *w, const mica__int16_row *l,               \
-                                                                     const uint8_t *x, int64_t r)                      \
+    target static __attribute__((noinline)) void rest_##bits##_##size(panel *w, const mica__int16_row *l,              \
+                                                                      const uint8_t *x, int64_t r, int64_t rows)       \
     {                                                                                                                  \
-        tile(bits, size, 1, w, l, x, r);                                                                               \
+        for (int64_t end = r + rows; r < end; r++) tile(bits, size, 1, w, l, x, r);                                    \
     }                                                                                                                  \
     target static __attribute__((noinline)) void tile_##bits##_##size(panel *w, const mica__int16_row *l,              \
                                                                       const uint8_t *x, int64_t r)                     \
@@ -153,7 +153,7 @@ MICA__AVX2 static void add_columns(const kernels *k, const mica__instr *instr, p
     PANEL_KERNELS(target, 8, 128)
 #define PANEL_KERNEL(bits, size)                                                                                       \
     {                                                                                                                  \
-        fill_##bits##_##size, one_##bits##_##size, tile_##bits##_##size                                                \
+        fill_##bits##_##size, tile_##bits##_##size, rest_##bits##_##size                                               \
     }
 #define PANEL_TABLE                                                                                                    \
     {                                                                                                                  \

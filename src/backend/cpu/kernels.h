@@ -80,6 +80,9 @@ static inline bool mica__has_avx2(void)
 /* AVX-512 F, BW, DQ, VL and VNNI, and all that AVX2 kernels need. */
 static inline bool mica__has_avx512_vnni(void) { return mica__has_avx2() && mica__cpu_features()->avx512_vnni; }
 
+/* That, and tiles of bytes. */
+static inline bool mica__has_amx(void) { return mica__has_avx512_vnni() && mica__cpu_features()->amx; }
+
 /* One phase, no scratch memory. */
 static inline bool mica__set_kernel(mica__instr *instr, mica__kernel kernel)
 {

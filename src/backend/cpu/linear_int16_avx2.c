@@ -313,8 +313,9 @@ MICA__AVX2 static void few_rows(const mica__instr *instr, const mica__codes *w, 
 /* Phase 0. */
 static void round_x(const mica__instr *instr, const mica__run *run, int id, int n)
 {
-    const bool by_chains = mica__rows(&instr->in[0], run) > MICA__FEW, wide = mica__has_avx512_vnni() && !by_chains;
-    mica__int16_round(instr, run, id, n, instr->in[1].affine.bits == 4 ? 4 : 2, wide ? 64 : 32, by_chains);
+    const bool by_chains = mica__rows(&instr->in[0], run) > MICA__FEW;
+    const int vector = by_chains && mica__has_amx() ? MICA__BYTES : !by_chains && mica__has_avx512_vnni() ? 64 : 32;
+    mica__int16_round(instr, run, id, n, instr->in[1].affine.bits == 4 ? 4 : 2, vector, by_chains);
 }
 
 static void linear(const mica__instr *instr, const mica__run *run, int id, int n)
@@ -344,8 +345,10 @@ static void linear(const mica__instr *instr, const mica__run *run, int id, int n
     else if (rows <= MICA__FEW)
         few_rows(instr, &w, &l, run->scratch, rows, few[wide][size], out, begin, end);
     else
-        (mica__has_avx512_vnni() ? mica__int16_panel_avx512 : mica__int16_panel_avx2)(
-            instr, &w, &l, run->scratch, rows, out, mica__member_scratch(instr, run, id), begin, end);
+        (mica__has_amx()           ? mica__int16_panel_amx
+         : mica__has_avx512_vnni() ? mica__int16_panel_avx512
+                                   : mica__int16_panel_avx2)(instr, &w, &l, run->scratch, rows, out,
+                                                             mica__member_scratch(instr, run, id), begin, end);
 }
 
 bool mica__linear_int16_avx2(mica__instr *instr)
@@ -359,8 +362,9 @@ bool mica__linear_int16_avx2(mica__instr *instr)
         (uint64_t)w->affine.group_size << 2 | instr->int8 << 1 | (w->affine.bits == 4); /* what decides on round_x */
     instr->scratch_bytes = (size_t)x->shape[0] * (size_t)mica__int16_row_of(w).bytes;
     if (x->shape[0] > MICA__FEW)
-        instr->member_scratch_bytes =
-            mica__round64(mica__has_avx512_vnni() ? mica__int16_panel_avx512_bytes() : mica__int16_panel_avx2_bytes());
+        instr->member_scratch_bytes = mica__round64(mica__has_amx()           ? mica__int16_panel_amx_bytes()
+                                                    : mica__has_avx512_vnni() ? mica__int16_panel_avx512_bytes()
+                                                                              : mica__int16_panel_avx2_bytes());
     return true;
 }
 
