@@ -95,6 +95,9 @@ typedef struct mica_forward {
     float *logits;  /* [n, vocab], or [vocab] */
     /* A look inside: [n_layers + 1, n, hidden_size], the embeddings and what each layer leaves, the last one after the final norm. */
     float *hidden_states;
+    /* Likewise: [n_layers, n_heads, n, length], length with the new positions: what each of them gives to each position, by a plain softmax over
+     * those that the layer lets it see; 0 for the others. Computed beside the model's own attention, in n * length floats of memory a head. */
+    float *attentions;
 } mica_forward;
 
 /* Runs the model over new positions of different sessions of one model, from ids or embeddings. The weights are read once for many positions,
@@ -165,6 +168,14 @@ typedef struct mica_batch_step {
     float *scores;         /* [n_rows, vocab]; NULL for `stop` of a beam search */
 } mica_batch_step;
 
+/* What the model computed inside for one row, see mica_forward: for its prompt (without padding), then for each token that it was given. */
+typedef struct mica_batch_inside {
+    size_t step, row, n_rows;
+    size_t n, length;           /* new positions; positions in all */
+    const float *hidden_states; /* [n_layers + 1, n, hidden_size]; NULL unless wanted */
+    const float *attentions;    /* [n_layers, n_heads, n, length]; NULL unless wanted */
+} mica_batch_inside;
+
 /* Callbacks; any may be NULL. One that returns non-zero ends the call with MICA_CANCELLED; the result then holds what came before. */
 typedef struct mica_batch_callbacks {
     void *context;
@@ -180,6 +191,9 @@ typedef struct mica_batch_callbacks {
                  size_t *n_allowed);
     /* New tokens, one of each row; not in a beam search (INVALID). As a streamer's put, without the prompts. */
     int (*tokens)(void *context, const int32_t *ids, size_t n_rows);
+    /* A look inside, which request.want_hidden_states and want_attentions ask for: called for each row of each step, before its scores are processed. Prompts are
+     * then computed whole, finished rows go on, and nothing is guessed ahead. */
+    int (*inside)(void *context, const mica_batch_inside *inside);
     /* Text of a single sequence as it comes (see mica_on_token; non-zero stops with MICA_STOP_CALLBACK); of a beam search when it has ended,
      * with scores NULL. INVALID if there is more than one sequence. */
     mica_on_token token;
@@ -200,6 +214,7 @@ typedef struct mica_batch_request {
     /* A smaller model with the same tokens that guesses ahead; the tokens are the same as without it. For a single sequence. NULL: none */
     mica_model *assistant;
     bool want_scores, want_logits;
+    bool want_hidden_states, want_attentions; /* callbacks.inside gets them */
     mica_batch_callbacks callbacks;
 } mica_batch_request;
 

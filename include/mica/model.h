@@ -84,6 +84,8 @@ typedef struct mica_model_info {
 } mica_model_info;
 /* Pointers live as long as the model. */
 MICA_API const mica_model_info *mica_model_get_info(const mica_model *model);
+/* Positions that a layer's attention sees, the query's own included; 0: all before it. */
+MICA_API int64_t mica_model_window(const mica_model *model, int layer);
 /* The embeddings of ids, as the first layer sees them: out [n, hidden_size]. INVALID for an id that is not in the vocabulary. */
 MICA_API mica_status mica_model_embed(mica_model *model, const int32_t *ids, size_t n, float *out,
                                       mica_error *err) MICA_NODISCARD;

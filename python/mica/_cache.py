@@ -16,19 +16,21 @@ class DynamicCache:
 
     is_compileable = False
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: Any, config: Any = None, **kwargs: Any):
+        self.slides = config is not None  # as Transformers' does: with a config it drops what no sliding window reaches
         self.reset()
 
-    def remember(self, rows: list[list[int]], length: int) -> None:
-        """Stands for what was computed of these ids; that is computed again when the cache is used in a call of the model."""
+    def remember(self, rows: list[list[int]], seen: list[list[int]], length: int) -> None:
+        """Stands for what was computed of these ids; that is computed again when the cache is used in a call of the model.
+        seen: where they are among `length` positions; the others are padding."""
         self._state: Optional[Continued] = None
-        self._rows, self._length = rows, length
+        self._rows, self._seen, self._length = rows, seen, length
 
     def state(self, model: "MicaForCausalLM", n: int) -> "Continued":
         if self._state is None:
             self._state = Continued(model, n)
             if self._rows:
-                self._state.fill(self._rows, self._length)
+                self._state.fill(self._rows, self._seen, self._length)
         if len(self._state.sessions) != n:
             raise ValueError(f"the cache holds {len(self._state.sessions)} rows, there are {n} now")
         return self._state
@@ -45,11 +47,15 @@ class DynamicCache:
         if self._state:
             self._state.crop(n)
         elif n < self._length:
-            cut = self._length - n
-            self.remember([row[: max(0, len(row) - cut)] for row in self._rows], n)
+            seen = [_before(places, n) for places in self._seen]
+            self.remember([row[: len(places)] for row, places in zip(self._rows, seen)], seen, n)
 
     def reset(self) -> None:
-        self.remember([], 0)
+        self.remember([], [], 0)
+
+
+def _before(places: list[int], n: int) -> list[int]:
+    return [k for k in places if k < n]
 
 
 class Continued:
@@ -61,16 +67,18 @@ class Continued:
     def __init__(self, model: "MicaForCausalLM", n: int):
         self.sessions = [_engine.Session(model._handle, model._max_context) for _ in range(n)]
         self.length = 0  # positions, padding included
+        self.seen: list[list[int]] = [[] for _ in range(n)]  # those that are no padding
 
-    def fill(self, rows: list[list[int]], length: int) -> None:
+    def fill(self, rows: list[list[int]], seen: list[list[int]], length: int) -> None:
         if len(rows) != len(self.sessions):
             raise ValueError(f"the cache holds {len(rows)} rows, there are {len(self.sessions)} now")
         _engine.forward([_engine.Part(session, row) for session, row in zip(self.sessions, rows) if row])
-        self.length = length
+        self.length, self.seen = length, [list(places) for places in seen]
 
     def crop(self, n: int) -> None:
-        for session in self.sessions:
-            session.truncate(max(0, len(session) - (self.length - n)))
+        self.seen = [_before(places, n) for places in self.seen]
+        for session, places in zip(self.sessions, self.seen):
+            session.truncate(len(places))
         self.length = min(n, self.length)
 
 
@@ -94,4 +102,5 @@ def own(cache: Any) -> DynamicCache:
     if cache.get_seq_length():
         raise ValueError("past_key_values holds what another model computed; a model of mica needs a cache that is empty or its own")
     made = _foreign[cache] = DynamicCache()
+    made.slides = any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", ()))
     return made

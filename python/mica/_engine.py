@@ -29,9 +29,12 @@ class Callbacks:
         tokens: Optional[Callable[[Any], None]] = None,
         plain_tokens: Optional[Callable[[list[int]], None]] = None,
         beams: bool = False,
+        inside: Optional[Callable[[int, int, int, Any, Any], None]] = None,
     ):
         self.kind = kind
         self.process, self.stop, self.allow, self.tokens = process, stop, allow, tokens
+        self.inside = inside  # of a step, row, number of rows: hidden states and attentions, views that end with the call
+        self.model: Any = None  # what is inside belongs to
         self.plain_tokens = plain_tokens  # in the place of `tokens`: lists rather than arrays
         self.failure: Optional[BaseException] = None
         self._allowed: Any = None
@@ -44,6 +47,8 @@ class Callbacks:
             self.c.stop = _lib.STOP(self._guarded(self._on_stop))
         if allow:
             self.c.allow = _lib.ALLOW(self._guarded(self._on_allow))
+        if inside:
+            self.c.inside = _lib.INSIDE(self._guarded(self._on_inside))
         if not beams:
             self.c.tokens = _lib.TOKENS(self._guarded(self._on_tokens))
 
@@ -92,6 +97,17 @@ class Callbacks:
         self._allowed = _lib.ids_array(tokens)
         allowed[0] = ctypes.addressof(self._allowed)
         n_allowed[0] = len(tokens)
+
+    def _on_inside(self, pointer: Any) -> None:
+        assert self.inside is not None
+        at = pointer.contents
+        info = C.mica_model_get_info(self.model.value).contents
+        states = weights = None
+        if at.hidden_states:
+            states = view(at.hidden_states, (info.n_layers + 1, at.n, info.hidden_size), "float32")
+        if at.attentions:
+            weights = view(at.attentions, (info.n_layers, info.n_heads, at.n, at.length), "float32")
+        self.inside(at.step, at.row, at.n_rows, states, weights)
 
     def _on_tokens(self, ids: Any, n: int) -> None:
         if self.plain_tokens is not None:
@@ -168,12 +184,16 @@ class Batch(_lib.Handle):
         negative_mask: Optional[list[list[int]]] = None,
         want_scores: bool = False,
         want_logits: bool = False,
+        want_hidden_states: bool = False,
+        want_attentions: bool = False,
     ) -> Result:
         """Generates after rows of the same length."""
         width = len(rows[0])
         request = _lib.BatchRequest(
             n_prompts=len(rows), width=width, want_scores=want_scores, want_logits=want_logits, callbacks=callbacks.c
         )
+        request.want_hidden_states, request.want_attentions = want_hidden_states, want_attentions
+        callbacks.model = self.model
         request.ids = flat(rows)
         request.mask = flat_mask(mask)
         request.config = config.value
@@ -240,14 +260,15 @@ class Session(_lib.Handle):
 
 class Part:
     """New positions of one session: ids, or embeddings [n, hidden], and what is wanted of them, numpy float32 arrays that are written in
-    place: logits [n, vocab], hidden_states [layers + 1, n, hidden]."""
+    place: logits [n, vocab], hidden_states [layers + 1, n, hidden], attentions [layers, heads, n, length]."""
 
-    __slots__ = ("session", "ids", "embeddings", "logits", "hidden_states")
+    __slots__ = ("session", "ids", "embeddings", "logits", "hidden_states", "attentions")
 
     def __init__(self, session: Session, ids: Any = None, embeddings: Any = None, logits: Any = None, hidden_states: Any = None):
         self.session = session
         self.ids = None if ids is None else _lib.ids_array(ids)
         self.embeddings, self.logits, self.hidden_states = embeddings, logits, hidden_states
+        self.attentions: Any = None
 
     def c(self) -> Any:
         def address(array: Any) -> Any:
@@ -257,7 +278,7 @@ class Part:
         made = _lib.Forward(session=self.session.value, embeddings=address(self.embeddings), n=n)
         if self.ids is not None:
             made.ids = self.ids
-        made.logits, made.hidden_states = address(self.logits), address(self.hidden_states)
+        made.logits, made.hidden_states, made.attentions = map(address, (self.logits, self.hidden_states, self.attentions))
         return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Optional
 
-from . import _cache, _engine, _lib, _tensors
+from . import _cache, _engine, _inside, _lib, _tensors
 
 if TYPE_CHECKING:
     from .model import MicaForCausalLM
@@ -60,6 +60,9 @@ class Inputs:
         """Where a row is not padding."""
         return [k for k in range(self.width) if self.mask is None or self.mask[row][k]]
 
+    def all_seen(self) -> list[list[int]]:
+        return [self.seen(i) for i in range(self.n_rows)]
+
     def seen_rows(self) -> list[list[int]]:
         return [[ids[k] for k in self.seen(i)] for i, ids in enumerate(self.rows)]
 
@@ -76,19 +79,21 @@ def _widened(tensor: Any) -> Any:
     return tensor.float() if _tensors.kind_of(tensor) == "pt" else tensor
 
 
-def continued(model: "MicaForCausalLM", cache: Any, inputs: Inputs, states: bool) -> tuple[Any, Any]:
-    """Runs the rows after what the cache object holds: logits, and hidden states if they are wanted. Padding stays out of the sessions."""
+def continued(model: "MicaForCausalLM", cache: Any, inputs: Inputs, states: bool, attentions: bool) -> tuple[Any, _inside.Step]:
+    """Runs the rows after what the cache object holds: logits, and what is inside, as far as it is wanted. Padding stays out of the sessions."""
     np = _tensors.numpy()
-    state = _cache.own(cache).state(model, inputs.n_rows)
+    own = _cache.own(cache)
+    state = own.state(model, inputs.n_rows)
     info = model._info
     logits = np.zeros((inputs.n_rows, inputs.width, info.vocab_size), "float32")
-    hidden = np.zeros((info.n_layers + 1, inputs.n_rows, inputs.width, info.hidden_size), "float32") if states else None
+    inside = _inside.Step(model, inputs.n_rows, state.length, inputs.width, states, attentions, own.slides)
     if inputs.embeddings is not None and inputs.embeddings.shape[2] != info.hidden_size:
         raise ValueError(f"inputs_embeds have {inputs.embeddings.shape[2]} elements each, the model's have {info.hidden_size}")
     parts, places = [], []
     for i, session in enumerate(state.sessions):
         at = inputs.seen(i)
         if not at:
+            inside.place(i, state.seen[i], None, None)
             continue
         part = _engine.Part(session, logits=np.empty((len(at), info.vocab_size), "float32"))
         if inputs.embeddings is None:
@@ -97,15 +102,17 @@ def continued(model: "MicaForCausalLM", cache: Any, inputs: Inputs, states: bool
             part.embeddings = np.ascontiguousarray(inputs.embeddings[i, at])
         if states:
             part.hidden_states = np.empty((info.n_layers + 1, len(at), info.hidden_size), "float32")
+        if attentions:
+            part.attentions = np.empty((info.n_layers, info.n_heads, len(at), len(session) + len(at)), "float32")
         parts.append(part)
         places.append((i, at))
     _engine.forward(parts)
     for part, (i, at) in zip(parts, places):
+        state.seen[i] += [state.length + k for k in at]
         logits[i, at] = part.logits
-        if hidden is not None:
-            hidden[:, i, at] = part.hidden_states
+        inside.place(i, state.seen[i], part.hidden_states, part.attentions)
     state.length += inputs.width
-    return logits, hidden
+    return logits, inside
 
 
 def embed(model: "MicaForCausalLM", ids: list[int]) -> Any:

@@ -12,7 +12,7 @@ import random
 import sys
 from typing import Any, Callable, Optional
 
-from . import _engine, _lib, _tensors
+from . import _cache, _engine, _inside, _lib, _tensors
 from .generation_config import CACHES, NOT_SETTINGS, SETTINGS, CoreConfig, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from .processors import PrefixConstrainedLogitsProcessor, apply_processor, rows_done, split_criteria, split_processors
@@ -139,18 +139,31 @@ class _Call:
 
     def cache(self, sequences: list[list[int]]) -> Any:
         """The cache that Transformers would return: all but the last token of each row has been seen."""
-        from . import _cache
-
         given = self.kwargs.get("past_key_values")
-        cache = _cache.DynamicCache() if given is None else _cache.own(given)
-        mask = self.mask or [[1] * self.width for _ in self.rows]
-        each = len(sequences) // len(self.rows)
-        rows = []
-        for i, row in enumerate(sequences):
-            seen = mask[i // each] + [1] * (len(row) - self.width)
-            rows.append([t for t, m in zip(row[:-1], seen) if m])
-        cache.remember(rows, len(sequences[0]) - 1)
+        cache = _cache.DynamicCache(config=self.model.config) if given is None else _cache.own(given)
+        prompts, each = self.seen(), len(sequences) // len(self.rows)
+        seen = [prompts[i // each] + list(range(self.width, len(row) - 1)) for i, row in enumerate(sequences)]
+        cache.remember([[row[k] for k in places] for row, places in zip(sequences, seen)], seen, len(sequences[0]) - 1)
         return cache if given is None else given
+
+    def seen(self) -> list[list[int]]:
+        """Where the prompts are not padding."""
+        everywhere = list(range(self.width))
+        return [everywhere if self.mask is None else [k for k in everywhere if self.mask[i][k]] for i in range(len(self.rows))]
+
+    def inside(self) -> Optional[_inside.Steps]:
+        """What takes the look inside that is wanted."""
+        s = self.settings
+        states, attentions = bool(s.get("output_hidden_states")), bool(s.get("output_attentions"))
+        if not (s.get("return_dict_in_generate") and (states or attentions)):
+            return None
+        given = self.kwargs.get("past_key_values")
+        whole = s.get("use_cache") is False and given is None
+        if whole and self.beams > 1:
+            raise NotImplementedError("output_hidden_states and output_attentions of a beam search need use_cache=True")
+        past = 0 if given is None else given.get_seq_length()
+        slides = not whole if given is None else _cache.own(given).slides
+        return _inside.Steps(self.model, self.seen(), self.width, states, attentions, past, slides, whole)
 
     def _read_cache(self) -> None:
         """kv: bits and group size of the caches, by mlx-lm's names or by Transformers'; zeros are what the model was loaded with."""
@@ -280,8 +293,7 @@ class GenerationMixin:
 def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, negative_mask: Any) -> Any:
     s = call.settings
     want_dict = bool(s.get("return_dict_in_generate"))
-    if (s.get("output_attentions") or s.get("output_hidden_states")) and want_dict:
-        raise NotImplementedError("output_attentions and output_hidden_states are not supported")
+    inside = call.inside()
     if call.beams > 1:
         assistant = None
     if assistant is None:
@@ -300,6 +312,7 @@ def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, 
         tokens=streamer.put if streamer is not None else None,
         plain_tokens=_plain_put(streamer) if len(call.rows) == 1 else None,
         beams=call.beams > 1,
+        inside=inside.take if inside is not None else None,
     )
     core = CoreConfig({k: v for k, v in s.items() if k not in _OF_PYTHON and k not in NOT_SETTINGS})
     with model._batch(call.kv) as batch:
@@ -313,10 +326,12 @@ def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, 
             None if negative_mask is None else _tensors.id_rows(negative_mask, "negative_prompt_attention_mask"),
             want_dict and bool(s.get("output_scores")),
             want_dict and bool(s.get("output_logits")),
+            inside is not None and inside.states,
+            inside is not None and inside.attentions,
         )
     if streamer is not None:
         streamer.end()
-    return _shaped(call, result, want_dict)
+    return _shaped(call, result, want_dict, inside)
 
 
 def _plain_put(streamer: Any) -> Any:
@@ -339,7 +354,7 @@ def _stopping(criteria: list[Any]) -> Callable[[Any, Any], list[bool]]:
     return lambda input_ids, scores: rows_done(criteria, input_ids, scores)
 
 
-def _shaped(call: _Call, result: _engine.Result, want_dict: bool) -> Any:
+def _shaped(call: _Call, result: _engine.Result, want_dict: bool, inside: Optional[_inside.Steps]) -> Any:
     np, kind = _tensors.numpy(), call.kind
     prompts = np.array(call.rows, dtype=np.int64).repeat(len(result.ids) // len(call.rows), axis=0)
     sequences = _tensors.from_numpy(np.concatenate([prompts, result.ids.astype(np.int64)], axis=1), kind)
@@ -352,11 +367,13 @@ def _shaped(call: _Call, result: _engine.Result, want_dict: bool) -> Any:
         return None if values is None else tuple(_tensors.from_numpy(v, kind) for v in values)
 
     fields: dict[str, Any] = {"sequences": sequences, "scores": steps(result.scores), "logits": steps(result.logits)}
+    if inside is not None:
+        fields["hidden_states"], fields["attentions"] = inside.results(kind)
     if call.settings.get("use_cache") is not False:
         fields["past_key_values"] = call.cache(_tensors.to_list(sequences))
     if result.beam_indices is None:
         return GenerateDecoderOnlyOutput(**fields)
+    fields["beam_indices"] = _tensors.from_numpy(result.beam_indices.astype(np.int64), kind)
     if call.settings.get("output_scores"):
         fields["sequences_scores"] = _tensors.from_numpy(result.sequences_scores, kind)
-    fields["beam_indices"] = _tensors.from_numpy(result.beam_indices.astype(np.int64), kind)
     return GenerateBeamDecoderOnlyOutput(**fields)

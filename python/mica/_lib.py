@@ -237,6 +237,7 @@ class Forward(Structure):
         ("last_only", c_bool),
         ("logits", c_void_p),
         ("hidden_states", c_void_p),
+        ("attentions", c_void_p),
     ]
 
 
@@ -252,10 +253,23 @@ class BatchStep(Structure):
     ]
 
 
+class BatchInside(Structure):
+    _fields_ = [
+        ("step", c_size_t),
+        ("row", c_size_t),
+        ("n_rows", c_size_t),
+        ("n", c_size_t),
+        ("length", c_size_t),
+        ("hidden_states", c_void_p),
+        ("attentions", c_void_p),
+    ]
+
+
 PROCESS = CFUNCTYPE(c_int, c_void_p, POINTER(BatchStep))
 STOP = CFUNCTYPE(c_int, c_void_p, POINTER(BatchStep), POINTER(c_bool))
 ALLOW = CFUNCTYPE(c_int, c_void_p, c_size_t, POINTER(c_int32), c_size_t, POINTER(c_void_p), POINTER(c_size_t))
 TOKENS = CFUNCTYPE(c_int, c_void_p, POINTER(c_int32), c_size_t)
+INSIDE = CFUNCTYPE(c_int, c_void_p, POINTER(BatchInside))
 ON_TOKEN = CFUNCTYPE(c_int, c_void_p, c_int32, c_void_p, c_size_t, POINTER(c_float))
 
 
@@ -266,6 +280,7 @@ class BatchCallbacks(Structure):
         ("stop", STOP),
         ("allow", ALLOW),
         ("tokens", TOKENS),
+        ("inside", INSIDE),
         ("token", ON_TOKEN),
         ("token_context", c_void_p),
     ]
@@ -285,6 +300,8 @@ class BatchRequest(Structure):
         ("assistant", c_void_p),
         ("want_scores", c_bool),
         ("want_logits", c_bool),
+        ("want_hidden_states", c_bool),
+        ("want_attentions", c_bool),
         ("callbacks", BatchCallbacks),
     ]
 
@@ -454,6 +471,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mica_session_length": (c_int64, [c_void_p]),
     "mica_session_truncate": (c_int, [c_void_p, c_int64, _ERR]),
     "mica_session_forward": (c_int, [c_void_p, _IDS, c_size_t, c_bool, c_void_p, _ERR]),
+    "mica_model_window": (c_int64, [c_void_p, c_int]),
     "mica_sessions_forward": (c_int, [POINTER(Forward), c_size_t, _ERR]),
     "mica_batch_create": (c_int, [POINTER(c_void_p), c_void_p, POINTER(SessionOptions), _ERR]),
     "mica_batch_free": (None, [c_void_p]),

@@ -174,22 +174,21 @@ class MicaForCausalLM(_generate.GenerationMixin):
     ) -> Any:
         """Logits of every position (`.logits`, float32), with labels the loss, too. With past_key_values (any object, DynamicCache() say) the ids
         are a continuation of what was computed with that object before. Further arguments have no effect."""
-        if output_attentions:
-            raise NotImplementedError("model(..., output_attentions=True) is not supported: attention is computed without its matrix")
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("either input_ids or inputs_embeds are needed")
         given = input_ids if inputs_embeds is None else inputs_embeds
         kind = _tensors.kind_of(given) or "np"
         inputs = _forward.Inputs(input_ids, inputs_embeds, attention_mask, position_ids)
         _tensors.check_ids(inputs.seen_rows(), self._info.vocab_size)
-        states = bool(output_hidden_states)
+        states, attentions = self._wanted("output_hidden_states", output_hidden_states), self._wanted("output_attentions", output_attentions)
         caching = getattr(self.config, "use_cache", True) is not False if use_cache is None else use_cache
-        if past_key_values is not None or use_cache or inputs_embeds is not None or states:
-            cache = past_key_values if past_key_values is not None else DynamicCache()
-            logits, hidden = _forward.continued(self, cache, inputs, states)
+        inside = None
+        if past_key_values is not None or use_cache or inputs_embeds is not None or states or attentions:
+            cache = past_key_values if past_key_values is not None else DynamicCache(config=self.config)
+            logits, inside = _forward.continued(self, cache, inputs, states, attentions)
         else:
-            cache, hidden = DynamicCache(), None
-            cache.remember(inputs.seen_rows(), inputs.width)  # few programs use it: then it is computed again
+            cache = DynamicCache(config=self.config)
+            cache.remember(inputs.seen_rows(), inputs.all_seen(), inputs.width)  # few programs use it: then it is computed again
             with self._batch() as batch:
                 logits = batch.forward(inputs.rows, inputs.mask, self._info.vocab_size)
         loss = None
@@ -199,9 +198,13 @@ class MicaForCausalLM(_generate.GenerationMixin):
             loss=loss,
             logits=_tensors.from_numpy(_forward.kept(logits, logits_to_keep), kind),
             past_key_values=cache if caching or past_key_values is not None else None,
-            hidden_states=None if hidden is None else tuple(_tensors.from_numpy(h, kind) for h in hidden),
+            hidden_states=None if inside is None else inside.hidden_of(kind),
+            attentions=None if inside is None else inside.attentions_of(kind),
         )
         return output.to_tuple() if return_dict is False else output
+
+    def _wanted(self, name: str, said: Optional[bool]) -> bool:
+        return bool(getattr(self.config, name, False) if said is None else said)
 
     def _batch(self, kv: tuple[int, int] = (0, 0)) -> "_Borrowed":
         return _Borrowed(self, kv)

@@ -40,6 +40,8 @@ class CausalLMOutputWithPast(ModelOutput):
     loss: Optional[Any]
     logits: Any
     past_key_values: Optional[Any]
+    hidden_states: Optional[tuple[Any, ...]]
+    attentions: Optional[tuple[Any, ...]]
 
 
 class GenerateDecoderOnlyOutput(ModelOutput):
@@ -48,6 +50,8 @@ class GenerateDecoderOnlyOutput(ModelOutput):
     scores: Optional[tuple[Any, ...]]
     logits: Optional[tuple[Any, ...]]
     past_key_values: Optional[Any]
+    hidden_states: Optional[tuple[Any, ...]]
+    attentions: Optional[tuple[Any, ...]]
 
 
 class GenerateBeamDecoderOnlyOutput(ModelOutput):
@@ -67,3 +71,5 @@ class GenerateBeamDecoderOnlyOutput(ModelOutput):
     logits: Optional[tuple[Any, ...]]
     beam_indices: Optional[Any]
     past_key_values: Optional[Any]
+    hidden_states: Optional[tuple[Any, ...]]
+    attentions: Optional[tuple[Any, ...]]

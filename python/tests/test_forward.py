@@ -84,8 +84,6 @@ def test_forms_of_arguments(model: Any, ids: Any) -> None:
         model(ids, position_ids=np.array([[0, 1, 2, 4, 5, 6]]))
     with pytest.raises(NotImplementedError):
         model(ids, attention_mask=np.ones((2, 1, 6, 6)))
-    with pytest.raises(NotImplementedError):
-        model(ids, output_attentions=True)
     assert np.array_equal(model(ids, no_such_argument=1).logits, model(ids).logits)  # as in Transformers
     with pytest.raises(IndexError, match="vocabulary"):
         model(ids + 10**6)

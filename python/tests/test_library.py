@@ -27,6 +27,7 @@ STRUCTURES = {
     "mica_session_options": _lib.SessionOptions,
     "mica_forward": _lib.Forward,
     "mica_batch_step": _lib.BatchStep,
+    "mica_batch_inside": _lib.BatchInside,
     "mica_batch_callbacks": _lib.BatchCallbacks,
     "mica_batch_request": _lib.BatchRequest,
     "mica_batch_result": _lib.BatchResult,

@@ -145,6 +145,16 @@ static inline void mica__share(int64_t total, int64_t unit, int id, int n, int64
     if (*end > total) *end = total;
 }
 
+/* The positions [*first, *end) that a query at `position` sees, of n_keys. */
+static inline void mica__attention_span(const mica_attention_options *o, int64_t position, int64_t n_keys,
+                                        int64_t *first, int64_t *end)
+{
+    const int64_t window = o->window;
+    *first = window > 0 && position >= window ? position - window + 1 : 0;
+    *end = o->bidirectional ? n_keys : position + 1;
+    if (window > 0 && o->bidirectional && *end > position + window) *end = position + window;
+}
+
 /* A backend: chooses kernels. `prepare_instr` fills the phases and the scratch sizes; UNSUPPORTED if it has no kernel for it.
  * `force_plain` chooses the plain reference kernel (for the op table test). */
 typedef struct mica__backend {

@@ -141,7 +141,7 @@ static mica_status generate(mica_batch *b, const mica_batch_request *q, mica_bat
     mica_status status = mica__search_start(&d, b, q, err);
     if (!status) status = check_callbacks(&d, err);
     if (!status) {
-        bool guesses = q->assistant || d.settings->lookup;
+        bool guesses = (q->assistant || d.settings->lookup) && !d.inside;
         status = guesses                   ? mica__assisted_search(&d, result, err)
                  : d.settings->n_beams > 1 ? mica__beam_search(&d, result, err)
                                            : mica__sample(&d, result, err);

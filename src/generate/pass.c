@@ -4,12 +4,14 @@
  * collected over the runs and goes through the head together. Memory for one run is all that a pass needs beside what it gives. */
 #include "pass.h"
 
+#include "attentions.h"
 #include "base/memory.h"
 
-/* Positions [done, done + n) of a part, in one run. */
+/* Positions [done, done + n) of a part, in one run: those from n_past on of its session. */
 typedef struct piece {
     const mica_forward *part;
     size_t done, n;
+    int64_t n_past;
 } piece;
 
 typedef struct pass {
@@ -35,7 +37,7 @@ typedef struct pass {
 
 /* ---- before ------------------------------------------------------------------------------------------------------------------- */
 
-static bool looks_inside(const mica_forward *f) { return f->hidden_states != NULL; }
+static bool looks_inside(const mica_forward *f) { return f->hidden_states || f->attentions; }
 
 static mica_status make_memory(pass *p, mica_error *err)
 {
@@ -163,7 +165,7 @@ static size_t choose(pass *p, const mica_forward *parts, size_t n, size_t *at, s
         const mica_forward *f = &parts[*at];
         if (n_pieces && f->n && !may_join(p, f)) break;
         size_t left = f->n - *done, room = p->most - rows, take = left < room ? left : room;
-        if (take) p->pieces[n_pieces++] = (piece){f, *done, take};
+        if (take) p->pieces[n_pieces++] = (piece){f, *done, take, 0};
         rows += take;
         *done += take;
         if (*done < f->n) break;
@@ -179,8 +181,9 @@ static mica_status load_rows(pass *p, size_t n_pieces, size_t *n_rows, mica_erro
     size_t rows = 0;
     bool any_ids = false;
     for (size_t i = 0; i < n_pieces; i++) {
-        const piece *it = &p->pieces[i];
+        piece *it = &p->pieces[i];
         mica_session *s = it->part->session;
+        it->n_past = s->length;
         if (atomic_load(s->cancelled)) return mica__fail(err, MICA_CANCELLED, "cancelled");
         p->sequences[i] = (mica_sequence){s->cache.layers, (int64_t)it->n, s->length};
         for (size_t k = 0; k < it->n; k++) {
@@ -237,6 +240,19 @@ static void give_states(const pass *p, const piece *it, size_t row)
     }
 }
 
+/* A piece's part of [n_layers, n_heads, n, length]. */
+static mica_status give_attentions(const pass *p, const piece *it, size_t row, mica_error *err)
+{
+    const mica_forward *f = it->part;
+    const size_t n_heads = (size_t)p->model->spec.n_heads, length = (size_t)it->n_past - it->done + f->n;
+    for (size_t i = 0; f->attentions && i < p->n_layers; i++) {
+        const float *queries = p->queries + (i * p->most + row) * p->query_size;
+        const mica__attention_rows out = {f->attentions + i * n_heads * f->n * length, f->n, length, it->done};
+        MICA_TRY(mica__attentions(f->session, (int)i, queries, it->n_past, it->n, &out, err));
+    }
+    return MICA_OK;
+}
+
 static mica_status run_pieces(pass *p, size_t n_pieces, mica_error *err)
 {
     size_t rows;
@@ -247,6 +263,7 @@ static mica_status run_pieces(pass *p, size_t n_pieces, mica_error *err)
         const int32_t *ids = it->part->ids;
         mica__session_grew(it->part->session, ids ? ids + it->done : NULL, (int64_t)it->n);
         give_states(p, it, row);
+        MICA_TRY(give_attentions(p, it, row, err));
         MICA_TRY(collect(p, it, row, err));
     }
     return MICA_OK;

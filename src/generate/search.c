@@ -4,7 +4,6 @@
 #include "search.h"
 
 #include "base/memory.h"
-#include "pass.h"
 #include <math.h>
 #include <time.h>
 
@@ -125,8 +124,11 @@ mica_status mica__search_start(mica__search *d, mica_batch *b, const mica_batch_
                         .q = q,
                         .n_prompts = q->n_prompts,
                         .vocab = (size_t)b->model->spec.vocab,
-                        .all_rows = q->want_scores || q->want_logits || c->process || c->stop || c->allow,
+                        .inside = q->want_hidden_states || q->want_attentions,
+                        .all_rows = q->want_scores || q->want_logits || c->process || c->stop || c->allow ||
+                                    q->want_hidden_states || q->want_attentions,
                         .started = mica__seconds()};
+    if (d->inside && !c->inside) return mica__fail(err, MICA_INVALID, "a look inside needs a callback for it");
     MICA_TRY(check_request(q, d->vocab, err));
     MICA_TRY(resolve_settings(d, q->config, err));
     MICA_TRY(limit_lengths(d, err));
@@ -174,7 +176,7 @@ static mica_forward prompt_part(mica__search *d, size_t prompt, int32_t *seen)
     const uint8_t *mask = d->q->mask ? d->q->mask + at : NULL;
     const size_t n = mica__compact(d->q->ids + at, mask, prompt_length(d->q, prompt), seen);
     mica_session *s = d->rows[first];
-    mica__session_keep_prefix(s, seen, n);
+    mica__session_keep_prefix(s, seen, d->inside ? 0 : n);
     const size_t kept = (size_t)s->length;
     d->n_prompt += (int64_t)(n - kept);
     return (mica_forward){s, .ids = seen + kept, .n = n - kept, .last_only = true,
@@ -205,7 +207,7 @@ static mica_status prefill(mica__search *d, mica_forward *parts, int32_t *seen, 
         parts[n] = guide_part(d, r, seen + n * width);
         if (!parts[n].n) return mica__fail(err, MICA_INVALID, "a negative prompt is nothing but padding");
     }
-    MICA_TRY(mica__pass(parts, n, err));
+    MICA_TRY(mica__search_pass(d, parts, n, d->n_prompts, err));
     for (size_t r = 0; r < d->n_rows; r++) {
         const size_t first = r / d->per_prompt * d->per_prompt;
         if (r == first) continue;
@@ -228,6 +230,18 @@ mica_status mica__search_prefill(mica__search *d, mica_error *err)
     return status;
 }
 
+/* The active sessions' newest tokens by a pass that shows what was inside. */
+static mica_status step_inside(mica__search *d, size_t n, mica_error *err)
+{
+    mica_forward *parts = mica__alloc(n, sizeof *parts);
+    if (!parts) return mica__fail_memory(err, n * sizeof *parts, "a look inside");
+    for (size_t i = 0; i < n; i++)
+        parts[i] = (mica_forward){d->active[i], .ids = &d->newest[i], .n = 1, .logits = d->scores + i * d->vocab};
+    mica_status status = mica__search_pass(d, parts, n, d->n_rows, err);
+    mica__free(parts);
+    return status;
+}
+
 mica_status mica__search_advance(mica__search *d, mica_error *err)
 {
     /* The rows that go on, then their guides. Their logits come one after another and are moved to their places from behind. */
@@ -238,7 +252,7 @@ mica_status mica__search_advance(mica__search *d, mica_error *err)
         d->active[n] = i < d->n_rows ? d->rows[row] : d->b->guides.sessions[row];
         d->newest[n++] = mica__row_ids(d, row)[d->lengths[row] - 1];
     }
-    MICA_TRY(mica__sessions_step(d->active, d->newest, n, d->scores, err));
+    MICA_TRY(d->inside ? step_inside(d, n, err) : mica__sessions_step(d->active, d->newest, n, d->scores, err));
     for (size_t i = places; n > 0 && n < i; i--) {
         if (d->idle[(i - 1) % d->n_rows]) continue;
         n--;

@@ -32,6 +32,7 @@ typedef struct mica__search {
     bool *idle;            /* [n_rows]: done, and nobody looks at the row any more */
     bool log_probs;        /* scores are made log probabilities first */
     bool all_rows;         /* finished rows go on, because somebody looks at them */
+    bool inside;           /* the request wants a look inside */
     size_t step;
     mica__kept_scores kept_scores, kept_logits;
     double started, first; /* seconds */
@@ -46,6 +47,8 @@ size_t mica__compact(const int32_t *ids, const uint8_t *mask, size_t n, int32_t 
 /* Rows for the request's prompts, per_prompt of each. Nothing has been computed yet. {0} may be released. */
 mica_status mica__search_start(mica__search *d, mica_batch *b, const mica_batch_request *q, mica_error *err);
 void mica__search_release(mica__search *d);
+/* mica__pass that shows what was inside to the caller, if wanted: part i is that of the rows from i * per_part on; n_looked of them. */
+mica_status mica__search_pass(mica__search *d, mica_forward *parts, size_t n, size_t n_looked, mica_error *err);
 /* Runs the prompts; the logits of their last tokens go to scores. */
 mica_status mica__search_prefill(mica__search *d, mica_error *err);
 /* Runs the last id of each row that is not idle; its logits go to scores. */

@@ -177,7 +177,7 @@ mica_status mica__session_fork(mica_session *to, const mica_session *from, mica_
 {
     int64_t same = 0, least = to->length < from->length ? to->length : from->length;
     if (to == from) return MICA_OK;
-    while (same < least && to->ids[same] == from->ids[same]) same++;
+    while (same < least && to->ids[same] == from->ids[same] && from->ids[same] >= 0) same++; /* -1: nobody knows */
     if (from->n_frequencies) same = 0; /* the same ids may have been rotated for another length */
     MICA_TRY(mica__kv_cache_copy(&to->cache, &from->cache, same, from->length, err));
     memcpy(to->ids + same, from->ids + same, (size_t)(from->length - same) * sizeof *to->ids);

@@ -24,6 +24,12 @@ mica_cache_options mica__decoder_cache(const mica__decoder_spec *s, mica_dtype d
                                 .dtype = dtype};
 }
 
+mica_attention_options mica__decoder_attention(const mica__decoder_spec *s, int layer)
+{
+    return (mica_attention_options){
+        .scale = s->attention_scale, .softcap = s->attention_softcap, .window = (int)s->layers[layer].window};
+}
+
 static mica_status make_frequencies(build *b, mica_error *err)
 {
     int slot = MICA__IN_FREQUENCIES;
@@ -95,7 +101,7 @@ static mica_array *attention(build *b, mica_array *x, int layer)
         .rope_scale = rope ? mica__rope_scale(rope) : 1,
         .interleaved = rope && rope->interleaved,
         .query_scale = b->query_scale,
-        .attention = {.scale = s->attention_scale, .softcap = s->attention_softcap, .window = (int)l->window},
+        .attention = mica__decoder_attention(s, layer),
         .cache_slot = layer,
         .cache = mica__decoder_cache(s, b->o->cache_dtype),
     };

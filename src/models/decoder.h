@@ -37,6 +37,9 @@ mica_status mica__decoder_compile(mica_program **out, const mica__decoder_spec *
 mica_status mica__decoder_embed(const mica__decoder_spec *s, const mica__weights *w, mica_device *device,
                                 const int32_t *ids, size_t n, float *out, mica_error *err);
 
+/* What a layer's attention is like. */
+mica_attention_options mica__decoder_attention(const mica__decoder_spec *s, int layer);
+
 /* Cache of one layer; capacity is left to the caller. */
 mica_cache_options mica__decoder_cache(const mica__decoder_spec *s, mica_dtype dtype);
 

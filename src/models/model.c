@@ -287,6 +287,11 @@ void mica_model_free(mica_model *m)
 }
 
 const mica_model_info *mica_model_get_info(const mica_model *m) { return &m->info; }
+int64_t mica_model_window(const mica_model *m, int layer)
+{
+    return layer < 0 || layer >= m->spec.n_layers ? 0 : m->spec.layers[layer].window;
+}
+
 const char *mica_model_path(const mica_model *m)
 {
     return m->checkpoint ? mica__checkpoint_path(m->checkpoint) : m->config_path;

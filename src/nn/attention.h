@@ -27,4 +27,9 @@ typedef struct mica__attention_block {
 mica_array *mica__attention(mica_graph *g, mica_array *x, const mica__attention_weights *w,
                             const mica__attention_block *b, mica_array **queries);
 
+/* The probabilities that attention weighs values with, by a plain softmax: queries [T, n_heads, d] at positions from n_past on, keys
+ * [S, n_kv_heads, d] at positions from first_key on, the last of them n_past + T - 1 -> f32 [n_heads, T, S]. */
+mica_array *mica__attention_probabilities(mica_graph *g, mica_array *queries, mica_array *keys, int64_t n_past,
+                                          int64_t first_key, const mica_attention_options *options);
+
 #endif

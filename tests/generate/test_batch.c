@@ -450,12 +450,79 @@ static void test_memory(void **state)
     mica_model_free(model);
 }
 
+/* ---- a look inside ------------------------------------------------------------------------------------------------------- */
+
+typedef struct look {
+    size_t calls, positions[3], layers, width, heads;
+    float last[3]; /* a hidden state of the newest position */
+    bool sums;     /* attention adds up to one */
+} look;
+
+static int take_inside(void *context, const mica_batch_inside *inside)
+{
+    look *l = context;
+    const size_t row = inside->row;
+    l->calls++;
+    l->positions[row] += inside->n;
+    l->sums = l->sums && l->positions[row] == inside->length;
+    l->last[row] = inside->hidden_states[(l->layers * inside->n + inside->n - 1) * l->width];
+    for (size_t r = 0; r < l->layers * l->heads * inside->n; r++) {
+        double sum = 0;
+        for (size_t k = 0; k < inside->length; k++) sum += (double)inside->attentions[r * inside->length + k];
+        l->sums = l->sums && sum > 1 - 1e-5 && sum < 1 + 1e-5;
+    }
+    return 0;
+}
+
+/* The same tokens as without a look; rows, steps and positions are all told of; and hidden states are those of the row alone. */
+static void test_inside(void **state)
+{
+    (void)state;
+    mica_model *model = chat_model();
+    if (!model) skip();
+    mica_error err;
+    const mica_model_info *info = mica_model_get_info(model);
+    mica_generation_config *config = new_config(model, "{\"max_new_tokens\": 5, \"eos_token_id\": null}");
+    mica_batch *b = new_batch(model);
+    mica_batch_request q = three(config);
+    mica_batch_result plain = run(b, &q), r;
+    look l = {.layers = (size_t)info->n_layers, .width = (size_t)info->hidden_size, .heads = (size_t)info->n_heads};
+    l.sums = true;
+    q.want_hidden_states = q.want_attentions = true;
+    assert_int_equal(mica_batch_generate(b, &q, &r, &err), MICA_INVALID);
+    q.callbacks = (mica_batch_callbacks){.context = &l, .inside = take_inside};
+    r = run(b, &q);
+    assert_memory_equal(r.ids, plain.ids, 3 * 5 * sizeof *r.ids);
+    assert_int_equal(l.calls, 15);
+    assert_true(l.sums);
+    for (size_t i = 0; i < 3; i++) {
+        mica_session *s;
+        int32_t ids[WIDTH + 4];
+        float hidden[64 * 1024];
+        const size_t n = real_length[i] + 4;
+        memcpy(ids, padded[i] + WIDTH - real_length[i], real_length[i] * sizeof *ids);
+        memcpy(ids + real_length[i], r.ids + i * 5, 4 * sizeof *ids);
+        assert_true((l.layers + 1) * n * l.width <= sizeof hidden / sizeof *hidden);
+        reference_check(mica_session_create(&s, model, NULL, &err), &err, "session");
+        const mica_forward part = {s, .ids = ids, .n = n, .hidden_states = hidden};
+        reference_check(mica_sessions_forward(&part, 1, &err), &err, "alone");
+        assert_int_equal(l.positions[i], n);
+        assert_memory_equal(&l.last[i], &hidden[(l.layers * n + n - 1) * l.width], sizeof *hidden);
+        mica_session_free(s);
+    }
+    mica_batch_result_release(&plain);
+    mica_batch_result_release(&r);
+    mica_batch_free(b);
+    mica_generation_config_free(config);
+    mica_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_as_alone), cmocka_unit_test(test_forward),   cmocka_unit_test(test_answers),
         cmocka_unit_test(test_ends),          cmocka_unit_test(test_callbacks), cmocka_unit_test(test_guesses),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

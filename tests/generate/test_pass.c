@@ -126,6 +126,49 @@ static void test_mixed(void **state)
     close_fixture(&x);
 }
 
+/* Attention adds up to one over what a position may see and gives nothing to the rest, whether a prompt comes at once, in pieces over a ring, or
+ * beside others. */
+static void test_attentions(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "gemma3_text", "mistral"};
+    for (size_t m = 0; m < 3; m++) {
+        fixture x;
+        mica_error err;
+        if (!open_fixture(&x, names[m], 7)) continue;
+        const mica_model_info *info = mica_model_get_info(x.model);
+        const size_t rows = (size_t)info->n_layers * (size_t)info->n_heads;
+        float *whole = test_malloc(rows * 40 * 40 * sizeof *whole),
+              *piece = test_malloc(rows * 40 * 40 * sizeof *piece);
+        const mica_forward parts[] = {{x.sessions[0], .ids = x.ids, .n = 11},
+                                      {x.sessions[1], .ids = x.ids, .n = 40, .attentions = whole},
+                                      {x.sessions[2], .ids = x.ids, .n = 25, .attentions = piece}};
+        reference_check(mica_sessions_forward(parts, 3, &err), &err, "pass");
+        for (size_t half = 0; half < 2; half++) {
+            const size_t first = half ? 25 : 0, n = half ? 15 : 25, length = first + n;
+            const mica_forward rest = {x.sessions[2], .ids = x.ids + 25, .n = 15, .attentions = piece};
+            if (half) reference_check(mica_sessions_forward(&rest, 1, &err), &err, "the rest");
+            for (size_t r = 0; r < rows; r++) {
+                const int64_t window = mica_model_window(x.model, (int)(r / (size_t)info->n_heads));
+                for (size_t i = 0; i < n; i++) {
+                    const float *a = piece + (r * n + i) * length, *b = whole + (r * 40 + first + i) * 40;
+                    double sum = 0;
+                    for (size_t k = 0; k < 40; k++) {
+                        const int64_t back = (int64_t)(first + i) - (int64_t)k;
+                        const bool seen = back >= 0 && (window == 0 || back < window);
+                        assert_true(seen || b[k] == 0);
+                        if (k < length) assert_true(a[k] - b[k] < 1e-6f && b[k] - a[k] < 1e-6f);
+                        sum += (double)b[k];
+                    }
+                    assert_true(sum > 1 - 1e-5 && sum < 1 + 1e-5);
+                }
+            }
+        }
+        test_free(whole), test_free(piece);
+        close_fixture(&x);
+    }
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -158,14 +201,15 @@ static void test_refused(void **state)
 
 typedef struct attempt_context {
     fixture x;
-    float logits[3 * VOCAB], *hidden;
+    float logits[3 * VOCAB], *hidden, *attentions;
 } attempt_context;
 
 static mica_status attempt(void *context)
 {
     attempt_context *a = context;
     const mica_forward parts[] = {
-        {a->x.sessions[0], .ids = a->x.ids, .n = 9, .last_only = true, .logits = a->logits, .hidden_states = a->hidden},
+        {a->x.sessions[0], .ids = a->x.ids, .n = 9, .last_only = true, .logits = a->logits, .hidden_states = a->hidden,
+         .attentions = a->attentions},
         {a->x.sessions[1], .ids = a->x.ids, .n = 5, .last_only = true, .logits = a->logits + 2 * VOCAB},
     };
     for (size_t i = 0; i < 2; i++)
@@ -180,19 +224,18 @@ static void test_no_memory(void **state)
     if (!open_fixture(&a.x, "llama", 4)) skip();
     const mica_model_info *info = mica_model_get_info(a.x.model);
     a.hidden = test_malloc(((size_t)info->n_layers + 1) * 9 * (size_t)info->hidden_size * sizeof *a.hidden);
+    a.attentions = test_malloc((size_t)info->n_layers * (size_t)info->n_heads * 81 * sizeof *a.attentions);
     assert_int_equal(attempt(&a), MICA_OK); /* the model keeps the programs that are made on first use */
     printf("a pass takes %zu allocations\n", failing_allocator_sweep(attempt, &a));
-    test_free(a.hidden);
+    test_free(a.hidden), test_free(a.attentions);
     close_fixture(&a.x);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_as_alone),
-        cmocka_unit_test(test_mixed),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_as_alone), cmocka_unit_test(test_mixed),     cmocka_unit_test(test_attentions),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

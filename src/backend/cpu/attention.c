@@ -90,10 +90,8 @@ typedef struct span {
 
 static span span_of(const job *j, int64_t t)
 {
-    int64_t position = j->n_past + t, window = j->options.window;
-    span s = {0, j->options.bidirectional ? j->n_keys : position + 1, 0};
-    if (window > 0) s.first = mica__max(0, position - window + 1);
-    if (window > 0 && j->options.bidirectional) s.end = mica__min(s.end, position + window);
+    span s = {0};
+    mica__attention_span(&j->options, j->n_past + t, j->n_keys, &s.first, &s.end);
     while (((s.end - 1) / MICA__BLOCK >> s.shift) - (s.first / MICA__BLOCK >> s.shift) >= PARTS_MAX) s.shift++;
     return s;
 }
