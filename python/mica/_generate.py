@@ -159,7 +159,7 @@ class _Call:
             return None
         given = self.kwargs.get("past_key_values")
         whole = s.get("use_cache") is False and given is None
-        if whole and self.beams > 1:
+        if whole and int(s.get("num_beams") or 1) > 1:
             raise NotImplementedError("output_hidden_states and output_attentions of a beam search need use_cache=True")
         past = 0 if given is None else given.get_seq_length()
         slides = not whole if given is None else _cache.own(given).slides

@@ -58,23 +58,29 @@ for config in (None, theirs.config):
     given = {} if config is None else {"config": config}
     caches = mica.DynamicCache(**given), DynamicCache(**given), DynamicCache(**given)
     for start, stop in ((0, 12), (12, 17), (17, 18), (18, 20)):
-        one = {"input_ids": ids[:, start:stop], "attention_mask": mask[:, :stop], "use_cache": True, **LOOK}
+        one: dict[str, Any] = {"input_ids": ids[:, start:stop], "attention_mask": mask[:, :stop], "use_cache": True, **LOOK}
         expected = theirs(past_key_values=caches[1], **one)
         compare_outputs(ours(past_key_values=caches[0], **one), expected, f"from {start} on", start)
         compare_outputs(ours(past_key_values=caches[2], **one), expected, f"from {start} on, a cache of Transformers", start)
 
-several = {"attention_mask": mask, "max_new_tokens": 5, "return_dict_in_generate": True, "eos_token_id": None, "pad_token_id": 0, "do_sample": False, **LOOK}
-for settings in ({}, {"use_cache": False}, {"num_beams": 3}, {"num_beams": 2, "num_return_sequences": 2, "output_scores": True}, {"eos_token_id": 7}):
+several: dict[str, Any] = {"attention_mask": mask, "max_new_tokens": 5, "return_dict_in_generate": True, "eos_token_id": None, "pad_token_id": 0, "do_sample": False, **LOOK}
+cases: list[dict[str, Any]] = [
+    {},
+    {"use_cache": False},
+    {"num_beams": 3},
+    {"num_beams": 2, "num_return_sequences": 2, "output_scores": True},
+    {"eos_token_id": 7},
+]
+for settings in cases:
     both = [m.generate(ids, **{**several, **settings}) for m in (ours, theirs)]
     assert torch.equal(both[0].sequences, both[1].sequences), settings
-    compare_outputs(*both, f"generate {settings}")
-caches = mica.DynamicCache(config=theirs.config), DynamicCache(config=theirs.config)
+    compare_outputs(both[0], both[1], f"generate {settings}")
 positions = (mask[:, :12].cumsum(1) - 1).clamp(min=0)
 both = []
-for model, cache in zip((ours, theirs), caches):
+for model, cache in ((ours, mica.DynamicCache(config=theirs.config)), (theirs, DynamicCache(config=theirs.config))):
     model(ids[:, :12], attention_mask=mask[:, :12], position_ids=positions, past_key_values=cache)
     both.append(model.generate(ids, past_key_values=cache, **several))
 assert torch.equal(both[0].sequences, both[1].sequences)
-compare_outputs(*both, "generate from a cache", 12)
+compare_outputs(both[0], both[1], "generate from a cache", 12)
 print(f"largest difference {worst:.2e}")
 assert worst < 1e-4
