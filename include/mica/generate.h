@@ -205,7 +205,11 @@ typedef struct mica_batch_request {
     const uint8_t *
         mask; /* [n_prompts, width]; 0: padding, which the model does not see and the settings do, as in Transformers. NULL: none */
     const size_t *lengths;   /* [n_prompts], 1 to width: what follows in ids is not looked at. NULL: all are width */
-    size_t n_prompts, width; /* one prompt of width 0: the model's bos token */
+    size_t n_prompts, width; /* one prompt of width 0 without embeddings: the model's bos token */
+    /* What the model sees of the prompts in the place of ids: [n_prompts, embeddings_width, hidden_size]; mask is then about these: [n_prompts,
+     * embeddings_width]. Settings and callbacks see only ids, of which there may be none (width 0), and max_length counts ids. NULL: none */
+    const float *embeddings;
+    size_t embeddings_width;
     const mica_generation_config *config; /* NULL: the model's settings */
     /* For guidance_scale: negative prompts, [n_prompts, negative_width]; NULL: each prompt's last token. */
     const int32_t *negative_ids;

@@ -20,17 +20,17 @@ class DynamicCache:
         self.slides = config is not None  # as Transformers' does: with a config it drops what no sliding window reaches
         self.reset()
 
-    def remember(self, rows: list[list[int]], seen: list[list[int]], length: int) -> None:
+    def remember(self, rows: list[list[int]], seen: list[list[int]], length: int, embeddings: Optional[list[Any]] = None) -> None:
         """Stands for what was computed of these ids; that is computed again when the cache is used in a call of the model.
-        seen: where they are among `length` positions; the others are padding."""
+        seen: where they are among `length` positions; the others are padding. embeddings: what comes before the ids of each row, [n, hidden]."""
         self._state: Optional[Continued] = None
-        self._rows, self._seen, self._length = rows, seen, length
+        self._rows, self._seen, self._length, self._embeddings = rows, seen, length, embeddings
 
     def state(self, model: "MicaForCausalLM", n: int) -> "Continued":
         if self._state is None:
             self._state = Continued(model, n)
             if self._rows:
-                self._state.fill(self._rows, self._seen, self._length)
+                self._state.fill(self._rows, self._seen, self._length, self._embeddings)
         if len(self._state.sessions) != n:
             raise ValueError(f"the cache holds {len(self._state.sessions)} rows, there are {n} now")
         return self._state
@@ -48,7 +48,11 @@ class DynamicCache:
             self._state.crop(n)
         elif n < self._length:
             seen = [_before(places, n) for places in self._seen]
-            self.remember([row[: len(places)] for row, places in zip(self._rows, seen)], seen, n)
+            vectors = None
+            if self._embeddings is not None:
+                vectors = [e[: len(places)] for e, places in zip(self._embeddings, seen)]
+            before = [0] * len(seen) if vectors is None else [len(e) for e in vectors]
+            self.remember([row[: len(places) - b] for row, places, b in zip(self._rows, seen, before)], seen, n, vectors)
 
     def reset(self) -> None:
         self.remember([], [], 0)
@@ -69,9 +73,11 @@ class Continued:
         self.length = 0  # positions, padding included
         self.seen: list[list[int]] = [[] for _ in range(n)]  # those that are no padding
 
-    def fill(self, rows: list[list[int]], seen: list[list[int]], length: int) -> None:
+    def fill(self, rows: list[list[int]], seen: list[list[int]], length: int, embeddings: Optional[list[Any]]) -> None:
         if len(rows) != len(self.sessions):
             raise ValueError(f"the cache holds {len(rows)} rows, there are {len(self.sessions)} now")
+        if embeddings is not None:
+            _engine.forward([_engine.Part(session, embeddings=e) for session, e in zip(self.sessions, embeddings) if len(e)])
         _engine.forward([_engine.Part(session, row) for session, row in zip(self.sessions, rows) if row])
         self.length, self.seen = length, [list(places) for places in seen]
 

@@ -186,14 +186,17 @@ class Batch(_lib.Handle):
         want_logits: bool = False,
         want_hidden_states: bool = False,
         want_attentions: bool = False,
+        embeddings: Any = None,
     ) -> Result:
-        """Generates after rows of the same length."""
+        """Generates after rows of the same length; embeddings: numpy float32 [rows, positions, hidden], which the model sees instead."""
         width = len(rows[0])
         request = _lib.BatchRequest(
             n_prompts=len(rows), width=width, want_scores=want_scores, want_logits=want_logits, callbacks=callbacks.c
         )
         request.want_hidden_states, request.want_attentions = want_hidden_states, want_attentions
         callbacks.model = self.model
+        if embeddings is not None:
+            request.embeddings, request.embeddings_width = embeddings.ctypes.data, embeddings.shape[1]
         request.ids = flat(rows)
         request.mask = flat_mask(mask)
         request.config = config.value

@@ -25,10 +25,7 @@ class Inputs:
                 raise ValueError("input_ids are empty")
             self.n_rows, self.width = len(self.rows), len(self.rows[0])
         else:
-            np = _tensors.numpy()
-            self.embeddings = np.ascontiguousarray(_tensors.to_numpy(_widened(embeddings)), dtype="float32")
-            if self.embeddings.ndim != 3 or not self.embeddings.size:
-                raise ValueError(f"inputs_embeds have the shape {self.embeddings.shape}, expected [rows, positions, hidden_size]")
+            self.embeddings = embeddings_of(embeddings)
             self.n_rows, self.width = self.embeddings.shape[:2]
         self.mask = self._read_mask(mask)
         self._check_positions(positions)
@@ -67,6 +64,19 @@ class Inputs:
         return [[ids[k] for k in self.seen(i)] for i, ids in enumerate(self.rows)]
 
 
+def embeddings_of(value: Any) -> Any:
+    """inputs_embeds as a numpy array."""
+    made = _tensors.numpy().ascontiguousarray(_tensors.to_numpy(_widened(value)), dtype="float32")
+    if made.ndim != 3 or not made.size:
+        raise ValueError(f"inputs_embeds have the shape {made.shape}, expected [rows, positions, hidden_size]")
+    return made
+
+
+def check_size(model: "MicaForCausalLM", embeddings: Any) -> None:
+    if embeddings.shape[2] != model._info.hidden_size:
+        raise ValueError(f"inputs_embeds have {embeddings.shape[2]} elements each, the model's have {model._info.hidden_size}")
+
+
 def _as_integers(mask: Any) -> Any:
     """A mask of truth values or floats."""
     values = _tensors.to_list(mask)
@@ -87,8 +97,8 @@ def continued(model: "MicaForCausalLM", cache: Any, inputs: Inputs, states: bool
     info = model._info
     logits = np.zeros((inputs.n_rows, inputs.width, info.vocab_size), "float32")
     inside = _inside.Step(model, inputs.n_rows, state.length, inputs.width, states, attentions, own.slides)
-    if inputs.embeddings is not None and inputs.embeddings.shape[2] != info.hidden_size:
-        raise ValueError(f"inputs_embeds have {inputs.embeddings.shape[2]} elements each, the model's have {info.hidden_size}")
+    if inputs.embeddings is not None:
+        check_size(model, inputs.embeddings)
     parts, places = [], []
     for i, session in enumerate(state.sessions):
         at = inputs.seen(i)

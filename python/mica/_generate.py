@@ -12,7 +12,7 @@ import random
 import sys
 from typing import Any, Callable, Optional
 
-from . import _cache, _engine, _inside, _lib, _tensors
+from . import _cache, _engine, _forward, _inside, _lib, _tensors
 from .generation_config import CACHES, NOT_SETTINGS, SETTINGS, CoreConfig, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
 from .processors import PrefixConstrainedLogitsProcessor, apply_processor, rows_done, split_criteria, split_processors
@@ -100,12 +100,13 @@ class _Call:
         if inputs is not None and ids is not None:
             raise ValueError("the prompt is given twice, as inputs and as input_ids")
         inputs = ids if inputs is None else inputs
-        self.kind = _tensors.kind_of(inputs) or ("np" if inputs is not None or sys.modules.get("torch") is None else "pt")
+        vectors = kwargs.pop("inputs_embeds", None)
+        self.embeddings: Any = None if vectors is None else _forward.embeddings_of(vectors)
+        given = vectors if inputs is None else inputs
+        self.kind = _tensors.kind_of(given) or ("np" if given is not None or sys.modules.get("torch") is None else "pt")
         mask = kwargs.pop("attention_mask", None)
-        if kwargs.pop("inputs_embeds", None) is not None:
-            raise NotImplementedError("generate(inputs_embeds=) is not supported: call model(inputs_embeds=..., past_key_values=cache) token by token")
-        self.start_from_bos = inputs is None
-        self.rows = [] if inputs is None else _tensors.id_rows(inputs)
+        self.start_from_bos = given is None
+        self.rows: list[list[int]] = [[] for _ in range(0 if vectors is None else len(self.embeddings))] if inputs is None else _tensors.id_rows(inputs)
         self.mask = None if mask is None else _tensors.id_rows(mask, "attention_mask")
         self.kwargs = kwargs
 
@@ -142,13 +143,18 @@ class _Call:
         given = self.kwargs.get("past_key_values")
         cache = _cache.DynamicCache(config=self.model.config) if given is None else _cache.own(given)
         prompts, each = self.seen(), len(sequences) // len(self.rows)
-        seen = [prompts[i // each] + list(range(self.width, len(row) - 1)) for i, row in enumerate(sequences)]
-        cache.remember([[row[k] for k in places] for row, places in zip(sequences, seen)], seen, len(sequences[0]) - 1)
+        beside = self.seen_width - self.width
+        seen = [prompts[i // each] + list(range(self.seen_width, beside + len(row) - 1)) for i, row in enumerate(sequences)]
+        if self.embeddings is None:
+            cache.remember([[row[k] for k in places] for row, places in zip(sequences, seen)], seen, len(sequences[0]) - 1)
+        else:
+            vectors = [self.embeddings[i // each, prompts[i // each]] for i in range(len(sequences))]
+            cache.remember([row[self.width : -1] for row in sequences], seen, beside + len(sequences[0]) - 1, vectors)
         return cache if given is None else given
 
     def seen(self) -> list[list[int]]:
         """Where the prompts are not padding."""
-        everywhere = list(range(self.width))
+        everywhere = list(range(self.seen_width))
         return [everywhere if self.mask is None else [k for k in everywhere if self.mask[i][k]] for i in range(len(self.rows))]
 
     def inside(self) -> Optional[_inside.Steps]:
@@ -163,7 +169,7 @@ class _Call:
             raise NotImplementedError("output_hidden_states and output_attentions of a beam search need use_cache=True")
         past = 0 if given is None else given.get_seq_length()
         slides = not whole if given is None else _cache.own(given).slides
-        return _inside.Steps(self.model, self.seen(), self.width, states, attentions, past, slides, whole)
+        return _inside.Steps(self.model, self.seen(), self.seen_width, states, attentions, past, slides, whole)
 
     def _read_cache(self) -> None:
         """kv: bits and group size of the caches, by mlx-lm's names or by Transformers'; zeros are what the model was loaded with."""
@@ -192,9 +198,12 @@ class _Call:
             if s.get("bos_token_id") is None:
                 raise ValueError("there is neither a prompt (input_ids) nor a bos_token_id to start from")
             self.rows = [[int(s["bos_token_id"])]]
-        if not self.rows or not self.rows[0]:
+        if self.embeddings is None and (not self.rows or not self.rows[0]):
             raise ValueError("the prompt is empty; without input_ids, generation starts from bos_token_id")
         self.width: int = len(self.rows[0])
+        self.seen_width: int = self.width  # what the model sees
+        if self.embeddings is not None:
+            self._read_embeddings()
         self._complete_mask()
         self._check_length()
         self._check_beams()
@@ -205,10 +214,28 @@ class _Call:
         if s.get("do_sample") and s.get("seed") is None:
             s["seed"] = fresh_seed()
 
+    def _read_embeddings(self) -> None:
+        """The ids beside embeddings only count for processors and for what is returned; lengths are about them."""
+        s = self.settings
+        _forward.check_size(self.model, self.embeddings)
+        if len(self.rows) != len(self.embeddings):
+            raise ValueError(f"inputs_embeds have {len(self.embeddings)} rows, input_ids {len(self.rows)}")
+        self.seen_width = self.embeddings.shape[1]
+        s["use_cache"] = True
+        if self.seen_width == self.width:
+            return
+        if s.get("max_length") is not None and s.get("max_new_tokens") is None:
+            s["max_length"] -= self.seen_width
+        if s.get("min_length") and s.get("min_new_tokens") is None:
+            s["min_length"] = max(s["min_length"] - self.seen_width, 0)
+
     def _complete_mask(self) -> None:
         if self.mask is not None:
-            if [len(m) for m in self.mask] != [len(r) for r in self.rows]:
-                raise ValueError("attention_mask and input_ids have different shapes")
+            if [len(m) for m in self.mask] != [self.seen_width] * len(self.rows):
+                name = "input_ids" if self.embeddings is None else "inputs_embeds"
+                raise ValueError(f"attention_mask and {name} have different shapes")
+        elif self.embeddings is not None:
+            return
         elif self.pad is not None and self.pad not in self.ends and any(self.pad in row for row in self.rows):
             self.mask = [[int(i != self.pad) for i in row] for row in self.rows]
         if self.mask is not None and any(m[-1] == 0 for m in self.mask):
@@ -328,6 +355,7 @@ def _run(model: Any, call: _Call, streamer: Any, assistant: Any, negative: Any, 
             want_dict and bool(s.get("output_logits")),
             inside is not None and inside.states,
             inside is not None and inside.attentions,
+            call.embeddings,
         )
     if streamer is not None:
         streamer.end()

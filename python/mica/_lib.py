@@ -293,6 +293,8 @@ class BatchRequest(Structure):
         ("lengths", POINTER(c_size_t)),
         ("n_prompts", c_size_t),
         ("width", c_size_t),
+        ("embeddings", c_void_p),
+        ("embeddings_width", c_size_t),
         ("config", c_void_p),
         ("negative_ids", POINTER(c_int32)),
         ("negative_mask", c_char_p),

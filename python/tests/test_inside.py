@@ -1,4 +1,4 @@
-"""Hidden states and attentions, of calls and of generate."""
+"""Hidden states and attentions, of calls and of generate, and generate from embeddings."""
 
 from __future__ import annotations
 
@@ -54,3 +54,29 @@ def test_what_guesses_ahead_does_not_when_it_is_looked_at(model: Any) -> None:
     guessed = model.generate(ids, prompt_lookup_num_tokens=3, **settings, **LOOK)
     assert np.array_equal(plain.sequences, guessed.sequences)
     assert [h[0].shape for h in guessed.hidden_states] == [h[0].shape for h in plain.hidden_states]
+
+
+@pytest.mark.parametrize("folder", [OWN_MODEL, *FAMILIES], ids=folder_name)
+def test_embeddings_as_transformers(folder: Path) -> None:
+    done = run_python(torch_python(), str(Path(__file__).with_name("embeddings_script.py")), str(folder))
+    assert "are the same" in done.stdout, done.stderr[-2000:]
+
+
+def test_generate_from_embeddings(model: Any) -> None:
+    ids = np.array([[1, 1, 0, 296, 494], [0, 59, 289, 35, 442]])
+    settings = {"attention_mask": np.array([[0, 0, 1, 1, 1], [1] * 5]), "max_new_tokens": 6, "do_sample": False, "eos_token_id": None}
+    plain = model.generate(ids, **settings)
+    vectors = model.get_input_embeddings()(ids)
+    assert np.array_equal(model.generate(inputs_embeds=vectors, **settings), plain[:, 5:])
+    assert np.array_equal(model.generate(ids, inputs_embeds=vectors, **settings), plain)
+    assert np.array_equal(model.generate(inputs_embeds=vectors[1:], prompt_lookup_num_tokens=3, max_new_tokens=6, eos_token_id=None), plain[1:, 5:])
+    out = model.generate(inputs_embeds=vectors, return_dict_in_generate=True, **settings)
+    assert out.past_key_values.get_seq_length() == 10
+    out.past_key_values.crop(7)
+    mask = np.concatenate([settings["attention_mask"], np.ones((2, 3), int)], 1)
+    last = model(plain[:, 7:8], attention_mask=mask, past_key_values=out.past_key_values)
+    assert np.array_equal(last.logits[:, 0].argmax(-1), plain[:, 8])
+    with pytest.raises(ValueError, match="rows"):
+        model.generate(ids[:1], inputs_embeds=vectors, max_new_tokens=1)
+    with pytest.raises(ValueError, match="shapes"):
+        model.generate(inputs_embeds=vectors, attention_mask=np.ones((2, 4), int), max_new_tokens=1)

@@ -141,7 +141,7 @@ static mica_status generate(mica_batch *b, const mica_batch_request *q, mica_bat
     mica_status status = mica__search_start(&d, b, q, err);
     if (!status) status = check_callbacks(&d, err);
     if (!status) {
-        bool guesses = (q->assistant || d.settings->lookup) && !d.inside;
+        bool guesses = (q->assistant || d.settings->lookup) && !d.inside && !q->embeddings;
         status = guesses                   ? mica__assisted_search(&d, result, err)
                  : d.settings->n_beams > 1 ? mica__beam_search(&d, result, err)
                                            : mica__sample(&d, result, err);
@@ -161,7 +161,7 @@ mica_status mica_batch_generate(mica_batch *b, const mica_batch_request *request
     mica_status status = q.config ? MICA_OK : mica_generation_config_create(&own, b->model, err);
     if (own) q.config = own;
     int32_t first;
-    if (!status && q.width == 0 && q.n_prompts == 1) {
+    if (!status && q.width == 0 && q.n_prompts == 1 && !q.embeddings) {
         status = first_token(q.config, &first, err);
         q.ids = &first, q.mask = NULL, q.lengths = NULL, q.width = 1;
     }

@@ -23,25 +23,35 @@ static size_t prompt_length(const mica_batch_request *q, size_t prompt)
     return q->lengths ? q->lengths[prompt] : q->width;
 }
 
+/* What the model sees of a prompt before its padding is left out: [seen_width]. */
+static size_t seen_width(const mica_batch_request *q) { return q->embeddings ? q->embeddings_width : q->width; }
+
 static bool is_visible(const mica_batch_request *q, size_t prompt, size_t i)
 {
-    return !q->mask || q->mask[prompt * q->width + i];
+    return !q->mask || q->mask[prompt * seen_width(q) + i];
+}
+
+/* Positions in the caches beside those of the row's ids; negative if the prompt has more ids than embeddings. */
+static int64_t positions_beside_ids(const mica_batch_request *q, size_t prompt)
+{
+    return q->embeddings ? (int64_t)q->embeddings_width - (int64_t)prompt_length(q, prompt) : 0;
 }
 
 static mica_status check_request(const mica_batch_request *q, size_t vocab, mica_error *err)
 {
-    if (q->n_prompts < 1 || q->width < 1 || q->n_prompts > MICA__MAX_ROWS || q->width > MICA__MAX_CONTEXT)
-        return mica__fail(err, MICA_INVALID, "%zu prompts of %zu tokens", q->n_prompts, q->width);
+    const size_t width = seen_width(q), longest = width > q->width ? width : q->width;
+    if (q->n_prompts < 1 || width < 1 || q->n_prompts > MICA__MAX_ROWS || longest > MICA__MAX_CONTEXT)
+        return mica__fail(err, MICA_INVALID, "%zu prompts of %zu tokens", q->n_prompts, longest);
     for (size_t p = 0; p < q->n_prompts; p++) {
         size_t n = prompt_length(q, p), seen = 0;
-        if (n < 1 || n > q->width)
+        if ((n < 1 && !q->embeddings) || n > q->width)
             return mica__fail(err, MICA_INVALID, "prompt %zu has %zu tokens, expected 1 to %zu", p, n, q->width);
         for (size_t i = 0; i < n; i++) {
             int32_t id = q->ids[p * q->width + i];
-            seen += is_visible(q, p, i);
             if (id >= 0 && (size_t)id < vocab) continue;
             return mica__fail(err, MICA_INVALID, "token id %d is not in the vocabulary of %zu", (int)id, vocab);
         }
+        for (size_t i = 0; i < (q->embeddings ? width : n); i++) seen += is_visible(q, p, i);
         if (!seen) return mica__fail(err, MICA_INVALID, "prompt %zu is nothing but padding", p);
     }
     for (size_t i = 0; q->negative_ids && i < q->n_prompts * q->negative_width; i++) {
@@ -77,11 +87,12 @@ static mica_status limit_lengths(mica__search *d, mica_error *err)
     MICA_TRY(mica__batch_limit(d->b, &limit, err));
     for (size_t p = 0; p < d->n_prompts; p++) {
         mica__settings *s = &d->settings[p];
-        if (s->n_prompt >= limit) {
+        const int64_t beside = positions_beside_ids(d->q, p);
+        if (s->n_prompt + beside >= limit) {
             return mica__fail(err, MICA_LIMIT, "the prompt has %lld tokens, the context holds %lld",
-                              (long long)s->n_prompt, (long long)limit);
+                              (long long)(s->n_prompt + beside), (long long)limit);
         }
-        s->limit = s->max_length <= limit ? s->max_length : limit + 1;
+        s->limit = s->max_length <= limit - beside ? s->max_length : limit + 1 - beside;
         if ((size_t)s->limit > d->stride) d->stride = (size_t)s->limit;
     }
     return MICA_OK;
@@ -101,13 +112,16 @@ static mica_status make_rows(mica__search *d, mica_error *err)
     d->newest = mica__alloc(2 * d->n_rows, sizeof *d->newest);
     if (!d->ids || !d->lengths || !d->rows || !d->idle || !d->scores || !d->active || !d->newest)
         return mica__fail_memory(err, n_ids * sizeof *d->ids + d->n_rows * d->vocab * sizeof *d->scores, "rows");
+    int64_t beside = 0;
     for (size_t r = 0; r < d->n_rows; r++) {
         size_t prompt = r / d->per_prompt;
         d->lengths[r] = prompt_length(d->q, prompt);
-        memcpy(mica__row_ids(d, r), d->q->ids + prompt * d->q->width, d->lengths[r] * sizeof *d->ids);
+        if (positions_beside_ids(d->q, prompt) > beside) beside = positions_beside_ids(d->q, prompt);
+        if (d->lengths[r])
+            memcpy(mica__row_ids(d, r), d->q->ids + prompt * d->q->width, d->lengths[r] * sizeof *d->ids);
     }
     mica__session_pool *pool = &d->b->rows;
-    MICA_TRY(mica__pool_reserve(d->b, pool, d->n_rows, (int64_t)d->stride - 1, err));
+    MICA_TRY(mica__pool_reserve(d->b, pool, d->n_rows, (int64_t)d->stride - 1 + beside, err));
     memcpy(d->rows, pool->sessions, d->n_rows * sizeof *d->rows);
     if (!guided) return MICA_OK;
     d->guides = d->scores + d->n_rows * d->vocab;
@@ -169,6 +183,21 @@ size_t mica__compact(const int32_t *ids, const uint8_t *mask, size_t n, int32_t 
     return kept;
 }
 
+/* The embeddings of a prompt without those of padding, copied to seen. */
+static mica_forward embeddings_part(mica__search *d, size_t prompt, float *seen)
+{
+    const size_t hidden = (size_t)d->b->model->spec.hidden, width = d->q->embeddings_width,
+                 first = prompt * d->per_prompt;
+    const float *from = d->q->embeddings + prompt * width * hidden;
+    size_t n = 0;
+    for (size_t i = 0; i < width; i++)
+        if (is_visible(d->q, prompt, i)) memcpy(seen + n++ * hidden, from + i * hidden, hidden * sizeof *seen);
+    mica__session_keep_prefix(d->rows[first], NULL, 0);
+    d->n_prompt += (int64_t)n;
+    return (mica_forward){d->rows[first], .embeddings = seen, .n = n, .last_only = true,
+                          .logits = mica__row_scores(d, first)};
+}
+
 /* What the first row of a prompt has to run; its ids go to seen [width]. */
 static mica_forward prompt_part(mica__search *d, size_t prompt, int32_t *seen)
 {
@@ -192,20 +221,25 @@ static mica_forward guide_part(mica__search *d, size_t row, int32_t *seen)
         n = mica__compact(q->negative_ids + at, q->negative_mask ? q->negative_mask + at : NULL, q->negative_width,
                           seen);
     } else {
-        seen[0] = mica__row_ids(d, row)[d->lengths[row] - 1];
+        n = d->lengths[row] > 0;
+        if (n) seen[0] = mica__row_ids(d, row)[d->lengths[row] - 1];
     }
     return (mica_forward){d->b->guides.sessions[row], .ids = seen, .n = n, .last_only = true,
                           .logits = d->guides + row * d->vocab};
 }
 
-/* parts: room for all prompts and, if there are guides, all rows; seen: [parts, width]. */
-static mica_status prefill(mica__search *d, mica_forward *parts, int32_t *seen, size_t width, mica_error *err)
+/* parts: room for all prompts and, if there are guides, all rows; seen: [parts, width]; embeddings: as the request's, if it has any. */
+static mica_status prefill(mica__search *d, mica_forward *parts, int32_t *seen, size_t width, float *embeddings,
+                           mica_error *err)
 {
     size_t n = 0;
-    for (size_t p = 0; p < d->n_prompts; p++, n++) parts[n] = prompt_part(d, p, seen + n * width);
+    const size_t stride = d->q->embeddings_width * (size_t)d->b->model->spec.hidden;
+    for (size_t p = 0; p < d->n_prompts; p++, n++)
+        parts[n] = embeddings ? embeddings_part(d, p, embeddings + p * stride) : prompt_part(d, p, seen + n * width);
     for (size_t r = 0; d->guides && r < d->n_rows; r++, n++) {
         parts[n] = guide_part(d, r, seen + n * width);
-        if (!parts[n].n) return mica__fail(err, MICA_INVALID, "a negative prompt is nothing but padding");
+        if (!parts[n].n)
+            return mica__fail(err, MICA_INVALID, "there is no negative prompt, or nothing but padding in it");
     }
     MICA_TRY(mica__search_pass(d, parts, n, d->n_prompts, err));
     for (size_t r = 0; r < d->n_rows; r++) {
@@ -224,8 +258,11 @@ mica_status mica__search_prefill(mica__search *d, mica_error *err)
     mica__arena memory = {0};
     mica_forward *parts = mica__arena_alloc(&memory, n, sizeof *parts);
     int32_t *seen = mica__arena_alloc(&memory, n, width * sizeof *seen);
-    mica_status status = parts && seen ? prefill(d, parts, seen, width, err)
-                                       : mica__fail_memory(err, n * width * sizeof *seen, "token ids");
+    const size_t row = d->q->embeddings_width * (size_t)d->b->model->spec.hidden * sizeof(float);
+    float *embeddings = d->q->embeddings ? mica__arena_alloc(&memory, d->n_prompts, row) : NULL;
+    const bool made = parts && seen && (embeddings || !d->q->embeddings);
+    mica_status status = made ? prefill(d, parts, seen, width, embeddings, err)
+                              : mica__fail_memory(err, n * width * sizeof *seen, "prompts");
     mica__arena_release(&memory);
     return status;
 }
@@ -316,7 +353,8 @@ void mica__search_look_at(mica__search *d, size_t row)
     const size_t prompt = row;
     d->processors.s = mica__row_settings(d, row);
     d->processors.prompt = (mica__id_list){NULL, 0};
-    if (prompt >= d->n_prompts) return;
+    if (prompt >= d->n_prompts || d->q->embeddings)
+        return; /* settings about the prompt are about what the model sees of it */
     d->processors.prompt = (mica__id_list){d->q->ids + prompt * d->q->width, prompt_length(d->q, prompt)};
 }
 

@@ -60,7 +60,8 @@ X(watermarking_config, JSON, "null", OBJECT, YES, "marks the text so that it can
 X(token_healing, BOOL, "false", BOOL, REFUSED, "tokenize the end of the prompt anew")
 X(prompt_lookup_num_tokens, INT, "null", POSITIVE, YES, "speculative decoding from the prompt: tokens to guess")
 X(max_matching_ngram_size, INT, "null", POSITIVE, YES, "prompt lookup: longest match")
-X(assistant_early_exit, INT, "null", POSITIVE, NONE, "guesses of the model's first layers (mica gives the same tokens without)")
+X(assistant_early_exit, INT, "null", POSITIVE, NONE,
+  "guesses of the model's first layers (mica gives the same tokens without)")
 X(use_mtp, BOOL, "false", BOOL, REFUSED, "speculative decoding with the model's own prediction layers")
 X(speculation_type, JSON, "null", ANY, NONE, "kind of speculative decoding (mica gives the same tokens without)")
 X(penalty_alpha, FLOAT, "null", NUMBER, REFUSED, "contrastive search")

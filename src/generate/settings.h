@@ -34,7 +34,7 @@ typedef struct mica__settings {
     const mica__biased *biases, *bad_words;
     size_t n_biases, n_bad_words;
     float repetition_penalty, encoder_repetition_penalty;
-    int64_t unseen; /* tokens at the start that repetition_penalty leaves out */
+    int64_t unseen;                                   /* tokens at the start that repetition_penalty leaves out */
     int64_t no_repeat_ngram, encoder_no_repeat_ngram; /* 0: off */
     bool remove_invalid, renormalize;
     int64_t decay_start; /* total length; -1: off */

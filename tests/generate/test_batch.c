@@ -517,12 +517,49 @@ static void test_inside(void **state)
     mica_model_free(model);
 }
 
+/* From embeddings come the tokens that come from the ids, with ids beside them or none. */
+static void test_embeddings(void **state)
+{
+    (void)state;
+    mica_model *model = chat_model();
+    if (!model) skip();
+    mica_error err;
+    const size_t width = (size_t)mica_model_get_info(model)->hidden_size;
+    mica_generation_config *config = new_config(model, "{\"max_new_tokens\": 5, \"eos_token_id\": null}");
+    mica_generation_config *guided = new_config(model, "{\"max_new_tokens\": 5, \"guidance_scale\": 1.5}");
+    mica_batch *b = new_batch(model);
+    mica_batch_request q = three(config);
+    mica_batch_result plain = run(b, &q);
+    float *in = test_malloc(3 * WIDTH * width * sizeof *in);
+    reference_check(mica_model_embed(model, padded[0], 3 * WIDTH, in, &err), &err, "embed");
+    q.embeddings = in, q.embeddings_width = WIDTH;
+    for (size_t round = 0; round < 2; round++) {
+        if (round) q.ids = NULL, q.width = 0;
+        mica_batch_result r = run(b, &q);
+        assert_int_equal(r.n_prompt, 21);
+        assert_int_equal(r.n_new, 5);
+        assert_memory_equal(r.ids, plain.ids, 3 * 5 * sizeof *r.ids);
+        mica_batch_result_release(&r);
+    }
+    mica_batch_result r;
+    q.config = guided;
+    assert_int_equal(mica_batch_generate(b, &q, &r, &err), MICA_INVALID);
+    q.config = config, q.embeddings_width = 0;
+    assert_int_equal(mica_batch_generate(b, &q, &r, &err), MICA_INVALID);
+    test_free(in);
+    mica_batch_result_release(&plain);
+    mica_batch_free(b);
+    mica_generation_config_free(config);
+    mica_generation_config_free(guided);
+    mica_model_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_as_alone), cmocka_unit_test(test_forward),   cmocka_unit_test(test_answers),
         cmocka_unit_test(test_ends),          cmocka_unit_test(test_callbacks), cmocka_unit_test(test_guesses),
-        cmocka_unit_test(test_memory),        cmocka_unit_test(test_inside),
+        cmocka_unit_test(test_memory),        cmocka_unit_test(test_inside),    cmocka_unit_test(test_embeddings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
