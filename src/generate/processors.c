@@ -147,15 +147,10 @@ static double entropy(const float *scores, size_t n, softmax m)
     return h;
 }
 
-static void drop_below(float *scores, size_t n, float limit)
-{
-    for (size_t i = 0; i < n; i++) scores[i] = scores[i] < limit ? -INFINITY : scores[i];
-}
-
 static void cool(float *scores, size_t n, float temperature)
 {
     if (temperature == 1) return;
-    for (size_t i = 0; i < n; i++) scores[i] /= temperature;
+    mica__scores_divide(scores, n, temperature);
 }
 
 static void top_k(mica__processors *p, float *scores)
@@ -163,7 +158,7 @@ static void top_k(mica__processors *p, float *scores)
     if (p->s->top_k <= 0) return;
     size_t k = (uint64_t)p->s->top_k < p->vocab ? (size_t)p->s->top_k : p->vocab;
     if (k < p->s->least_kept) k = p->s->least_kept;
-    drop_below(scores, p->vocab, mica__select_kth(scores, p->vocab, k, p->keys));
+    mica__scores_drop_below(scores, p->vocab, mica__select_kth(scores, p->vocab, k, p->keys));
 }
 
 /* Keeps the first n candidates, which hold their scores, and no other token. */
@@ -200,7 +195,7 @@ static void top_p(mica__processors *p, float *scores)
 {
     if (p->s->top_p >= 1) return;
     softmax m = softmax_of(scores, p->vocab);
-    for (size_t want = 256;; want *= 8) {
+    for (size_t want = 64;; want *= 8) {
         if (want > p->vocab) want = p->vocab;
         size_t n = mica__select_top(scores, p->vocab, p->candidates, want), kept = 0;
         double above = 0; /* probability of the better ones */
@@ -216,6 +211,7 @@ static void top_p(mica__processors *p, float *scores)
 /* Tokens with at least this score must be kept: the best one, with beams some more. */
 static float safe_score(mica__processors *p, const float *scores)
 {
+    if (p->s->least_kept == 1) return mica__scores_max(scores, p->vocab);
     return mica__select_kth(scores, p->vocab, p->s->least_kept, p->keys);
 }
 
@@ -224,24 +220,39 @@ static float safe_score(mica__processors *p, const float *scores)
 static void cut_off(mica__processors *p, float *scores, double limit, softmax m, bool single)
 {
     const float safe = safe_score(p, scores), at = (float)(m.max + log(limit * m.sum)), band = 1e-3f;
-    drop_below(scores, p->vocab, at - band < safe ? at - band : safe);
+    mica__scores_drop_below(scores, p->vocab, at - band < safe ? at - band : safe);
     for (size_t i = 0; i < p->vocab; i++) {
-        const size_t size = p->vocab - i < MICA__SCORE_BLOCK ? p->vocab - i : MICA__SCORE_BLOCK;
-        if (i % MICA__SCORE_BLOCK == 0 && mica__scores_max(scores + i, size) == -INFINITY) {
-            i += size - 1;
-            continue;
-        }
+        if (i % MICA__SCORE_BLOCK == 0) i = mica__scores_find(scores, i, p->vocab, -FLT_MAX);
+        if (i == p->vocab) break;
         if (!(scores[i] < safe && scores[i] < at + band)) continue;
         const double likely = probability(m, scores[i]);
         if (single ? (float)likely < (float)limit : likely < limit) scores[i] = -INFINITY;
     }
 }
 
+static bool any_between(const float *scores, size_t n, float low, float high)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i % MICA__SCORE_BLOCK == 0) i = mica__scores_find(scores, i, n, low);
+        if (i == n) break;
+        if (scores[i] >= low && scores[i] < high) return true;
+    }
+    return false;
+}
+
+/* A share of the best one's probability is a distance to its score. The sum of all that a probability takes is only made where rounding
+ * could matter. */
 static void min_p(mica__processors *p, float *scores)
 {
-    if (p->s->min_p < 0) return;
-    const softmax m = softmax_of(scores, p->vocab);
-    if (p->s->min_p > 0) cut_off(p, scores, p->s->min_p / m.sum, m, true);
+    if (p->s->min_p <= 0) return;
+    const float max = mica__scores_max(scores, p->vocab), at = (float)((double)max + log(p->s->min_p)), band = 2e-3f;
+    if (any_between(scores, p->vocab, at - band, at + band)) {
+        const softmax m = softmax_of(scores, p->vocab);
+        cut_off(p, scores, p->s->min_p / m.sum, m, true);
+    } else {
+        const float safe = safe_score(p, scores);
+        mica__scores_drop_below(scores, p->vocab, at < safe ? at : safe);
+    }
 }
 
 /* Tokens whose information is nearest to the entropy, until they have the mass. */

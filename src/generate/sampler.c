@@ -28,35 +28,46 @@ double mica__random_next(mica__random *r)
 int32_t mica__choose_best(const float *scores, size_t n)
 {
     const float max = mica__scores_max(scores, n);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = mica__scores_find(scores, 0, n, max); i < n; i++) {
         if (scores[i] == max) return (int32_t)i;
     }
     return 0;
 }
 
-/* A pass for the sum of the kept scores' weights, then one to the block in whose share the drawn point falls, and through it. */
+/* The last of scores [first, end) that may be drawn. */
+static int32_t last_of(const float *scores, size_t first, size_t end, float max)
+{
+    for (size_t k = end; k-- > first;)
+        if (scores[k] - max > -80) return (int32_t)k;
+    return -1;
+}
+
+/* A pass for the sums of the kept scores' weights, part by part, then a walk through the part in whose share the drawn point falls. */
 int32_t mica__choose_random(const float *scores, size_t n, mica__random *random)
 {
-    enum { PART = 16 * MICA__SCORE_BLOCK };
+    enum { PARTS = 256, LEAST = 16 * MICA__SCORE_BLOCK };
     const float max = mica__scores_max(scores, n);
     if (max == -INFINITY) return -1;
-    const double point = mica__random_next(random) * mica__scores_sum_exp(scores, n, max);
-    double passed = 0;
+    size_t size = LEAST, n_parts = 0;
+    while ((n + size - 1) / size > PARTS) size *= 2;
+    double parts[PARTS], sum = 0, passed = 0;
+    for (size_t i = 0; i < n; i += size) {
+        parts[n_parts] = mica__scores_sum_exp(scores + i, n - i < size ? n - i : size, max);
+        sum += parts[n_parts++];
+    }
+    const double point = mica__random_next(random) * sum;
     int32_t last = -1;
-    for (size_t i = 0; i < n; i += PART) {
-        const size_t end = n - i < PART ? n : i + PART;
-        const double part = mica__scores_sum_exp(scores + i, end - i, max);
-        if (part == 0) continue;
-        if (passed + part <= point && end < n) { /* if rounding leaves the point past the end, the last one is taken */
-            for (size_t k = end; k-- > i;)
-                if (scores[k] - max > -80) {
-                    last = (int32_t)k;
-                    break;
-                }
-            passed += part;
+    for (size_t part = 0; part < n_parts; part++) {
+        const size_t first = part * size, end = n - first < size ? n : first + size;
+        if (parts[part] == 0) continue;
+        if (passed + parts[part] <= point &&
+            end < n) { /* if rounding leaves the point past the end, the last one is taken */
+            const int32_t candidate = last_of(scores, first, end, max);
+            if (candidate >= 0) last = candidate;
+            passed += parts[part];
             continue;
         }
-        for (size_t k = i; k < end; k++) {
+        for (size_t k = first; k < end; k++) {
             if (!(scores[k] > -INFINITY)) continue;
             const double weight = (double)expf(scores[k] - max);
             passed += weight;

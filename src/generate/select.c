@@ -3,6 +3,7 @@
 
 #include "scores.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 
@@ -23,23 +24,13 @@ static void sink(mica__candidate *heap, size_t n, size_t i)
     heap[i] = moving;
 }
 
-/* From i, the start of a block, the start of the next block with a value of at least `least`; n if there is none. */
-static size_t skip(const float *values, size_t i, size_t n, float least)
-{
-    for (; i < n; i += MICA__SCORE_BLOCK) {
-        const size_t size = n - i < MICA__SCORE_BLOCK ? n - i : MICA__SCORE_BLOCK;
-        if (mica__scores_max(values + i, size) >= least) return i;
-    }
-    return n;
-}
-
 /* `flip` is xored into the indices while they are compared: 0 prefers the higher of equals, -1 the lower. */
 static size_t select_best(const float *values, size_t n, mica__candidate *out, size_t want, int32_t flip)
 {
     size_t kept = 0;
     if (!want) return 0;
     for (size_t i = 0; i < n; i++) {
-        if (kept == want && i % MICA__SCORE_BLOCK == 0) i = skip(values, i, n, out[0].value);
+        if (i % MICA__SCORE_BLOCK == 0) i = mica__scores_find(values, i, n, kept == want ? out[0].value : -FLT_MAX);
         if (i == n) break;
         mica__candidate c = {values[i], (int32_t)i ^ flip};
         if (c.value == -INFINITY || isnan(c.value)) continue;
@@ -93,7 +84,7 @@ float mica__select_kth(const float *values, size_t n, size_t k, float *heap)
     for (size_t i = 0; i < k; i++) heap[i] = values[i];
     for (size_t i = k / 2; i-- > 0;) sink_value(heap, k, i);
     for (size_t i = k; k && i < n; i++) {
-        if (i % MICA__SCORE_BLOCK == 0) i = skip(values, i, n, heap[0]);
+        if (i % MICA__SCORE_BLOCK == 0) i = mica__scores_find(values, i, n, heap[0]);
         if (i == n) break;
         if (values[i] <= heap[0]) continue;
         heap[0] = values[i];
