@@ -17,7 +17,8 @@
 
 enum {
     LANES = MICA__CACHE_LANES,
-    RUN = 2, /* eights of each block whose values stay in the first-level cache */
+    RUN = 2,       /* eights of each block whose values stay in the first-level cache */
+    RUN_CODES = 4, /* the same of codes */
     /* Bytes ahead in each stretch of keys. */
     AHEAD = 1024,
 };
@@ -339,7 +340,7 @@ MICA__INLINE void scale_weights(int R, float *scaled, float *biased, const stret
                                                     _mm256_cmpgt_epi32(_mm256_set1_epi32((int)to), lane)));
         for (int r = 0; r < R; r++) {
             const __m256 w = _mm256_and_ps(used, _mm256_loadu_ps(s->weights + r * s->stride + b * LANES));
-            _mm256_storeu_ps(scaled + r * RUN * LANES + b % RUN * LANES, _mm256_mul_ps(w, scale));
+            _mm256_storeu_ps(scaled + r * RUN_CODES * LANES + b % RUN_CODES * LANES, _mm256_mul_ps(w, scale));
             float *sum = biased + r * LANES;
             _mm256_storeu_ps(sum, _mm256_add_ps(_mm256_loadu_ps(sum), _mm256_and_ps(used, _mm256_mul_ps(w, bias))));
         }
@@ -355,20 +356,20 @@ MICA__INLINE void add_run(kind k, int R, int V, float *o, const float *w, int64_
     const mica__cache_layout *l = &values->layout;
     const int64_t groups = l->n_groups;
     stretch s = {values->eights, first, end, l->codes, l->row_bytes, w, stride, 0, NULL};
-    s.ahead = values->eights[first / LANES] + RUN * l->block_bytes;
+    s.ahead = values->eights[first / LANES] + (k == CODES8 || k == CODES4 ? RUN_CODES : RUN) * l->block_bytes;
     if (k != CODES8 && k != CODES4) {
         add_columns(k, R, V, o, l->dim, 0, l->dim, &s);
         return;
     }
-    float scaled[6 * RUN * LANES];
-    const int64_t base = first / (RUN * LANES) * (RUN * LANES);
+    float scaled[6 * RUN_CODES * LANES];
+    const int64_t base = first / (RUN_CODES * LANES) * (RUN_CODES * LANES);
     for (int64_t g = 0; g < groups; g++) {
         s.weights = w;
         s.stride = stride;
         s.skipped = 0;
         scale_weights(R, scaled, biased + g * R * LANES, &s, g, groups);
         s.weights = scaled;
-        s.stride = RUN * LANES;
+        s.stride = RUN_CODES * LANES;
         s.skipped = base;
         add_columns(k, R, V, o, l->dim, g * l->group_size, mica__min((g + 1) * l->group_size, l->dim), &s);
     }
@@ -394,15 +395,16 @@ MICA__INLINE void accumulate_rows(kind k, int R, int V, float *o, int64_t step, 
     const mica__cache_layout *l = &values->layout;
     const int64_t low = first / MICA__BLOCK, high = (end + MICA__BLOCK - 1) / MICA__BLOCK;
     const bool codes = k == CODES8 || k == CODES4;
+    const int64_t length = (codes ? RUN_CODES : RUN) * LANES;
     float biased[MICA__WIDTH][MAX_GROUPS * 6 * LANES];
     for (int64_t b = low; b < high; b++) {
         memset(o + b * step, 0, (size_t)(R * l->dim) * sizeof *o);
         if (codes) memset(biased[b], 0, (size_t)(l->n_groups * R * LANES) * sizeof **biased);
     }
-    for (int64_t run = 0; run < MICA__BLOCK; run += RUN * LANES) {
+    for (int64_t run = 0; run < MICA__BLOCK; run += length) {
         for (int64_t b = low; b < high; b++) {
             const int64_t from = mica__max(first, b * MICA__BLOCK + run),
-                          to = mica__min(end, b * MICA__BLOCK + run + RUN * LANES);
+                          to = mica__min(end, b * MICA__BLOCK + run + length);
             if (from < to) add_run(k, R, V, o + b * step, w, stride, values, from, to, biased[b]);
         }
     }
