@@ -183,7 +183,8 @@ static void arrived(void *context, size_t n, size_t n_new)
 static bool hash_is_behind(const item *i)
 {
     const uint64_t share = i->partial.size / 32, slack = share > 16 * MIB ? share : 16 * MIB;
-    return i->unhashed > slack && i->turns.received > i->hashed + slack;
+    const bool is_hashed = i->state == RANGES || i->state == STREAM; /* else the hasher would never come by */
+    return is_hashed && i->unhashed > slack && i->turns.received > i->hashed + slack;
 }
 
 /* Waits until the item's requests under way leave room for another one. */
