@@ -26,7 +26,7 @@ enum {
     TILE_M = 4,
     TILE_N = 3,
     STREAMS = 8,
-    AHEAD = 4096 /* bytes to touch before they are needed, of all streams together */
+    AHEAD = 2048 /* bytes to touch before they are needed, of all streams together */
 };
 
 typedef struct job {
