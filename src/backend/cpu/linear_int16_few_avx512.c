@@ -6,18 +6,22 @@
  * Those of the eight groups of a block, for two rows of w, are added across their lanes to sixteen sums: the chains of one row, then of the
  * other, in the order in which scales and biases lie in memory.
  *
- * Rows of w go by in pairs that share the loads of x. All rows under way are far apart, each in its own part of a member's columns, and fetched
- * some lines ahead: so there are several long streams (bench/RESULTS.md). */
+ * Rows of w go by in pairs that share the loads of x. All rows under way are far apart, each in its own part of a member's columns: so there
+ * are several long streams, each of which is touched ahead, line by line between the products (bench/RESULTS.md). */
 #include "int16_avx2.h"
 
 #include "simd_avx512.h"
 
 #if MICA__X86
 
-enum {
-    LINES_AHEAD = 2048, /* bytes from what is read to what is fetched */
-    PAIRS = 2           /* of rows of w under way */
-};
+/* Bytes from what is read to what is touched ahead, of codes (of 1024, 2048, 4096 the fastest on an Emerald Rapids) and of scales and
+ * biases; pairs of rows of w under way. */
+enum { CODES_AHEAD = 1024, FACTORS_AHEAD = 128, PAIRS = 2 };
+
+MICA__INLINE512 void touch(const uint8_t *p, int64_t ahead)
+{
+    _mm_prefetch((const char *)((uintptr_t)p + (uintptr_t)ahead), _MM_HINT_T0);
+}
 
 /* Bytes of a group; vectors of sums of a block; bytes of codes that one of them stands for; bytes of x for that. */
 #define GROUP_BYTES(bits, size) ((size) * (bits) / 8)
@@ -63,6 +67,7 @@ MICA__INLINE512 void unit(int bits, int size, int X, const block *b, int u, cons
     for (int m = 0; m < X; m++) to->of[r][m] = _mm512_setzero_si512();
     MICA__UNROLL
     for (int s = 0; s < bytes; s += 64) {
+        for (int r = 0; b->whole && r < 2; r++) touch(b->codes[r] + u * bytes + s, CODES_AHEAD);
         const __m512i c[2] = {load_codes(b->codes[0] + u * bytes + s, b->whole, b->left - u * bytes - s),
                               load_codes(b->codes[1] + u * bytes + s, b->whole, b->left - u * bytes - s)};
         MICA__UNROLL
@@ -155,6 +160,8 @@ MICA__INLINE512 __m512 load_factors(mica_dtype dtype, const uint8_t *a, const ui
 MICA__INLINE512 __m512 factors_at(const mica__factors *f, const int64_t rows[2], int64_t group, bool whole, int64_t n)
 {
     const uint8_t *at = f->first + group * (f->dtype == MICA_DTYPE_F32 ? 4 : 2);
+    touch(at + rows[0] * f->row_bytes, FACTORS_AHEAD);
+    touch(at + rows[1] * f->row_bytes, FACTORS_AHEAD);
     return load_factors(f->dtype, at + rows[0] * f->row_bytes, at + rows[1] * f->row_bytes, whole, n);
 }
 
@@ -166,12 +173,6 @@ MICA__INLINE512 void add_block(int bits, int size, int X, bool whole, const mica
     const uint8_t *codes = w->codes + g * bytes;
     const block b = {{codes + rows[0] * w->row_bytes, codes + rows[1] * w->row_bytes}, n * bytes, whole};
     __m512i sum[MICA__TILE];
-    if (whole) {
-        MICA__UNROLL
-        for (int r = 0; r < 2; r++) MICA__UNROLL
-        for (int i = 0; i < 8 * bytes; i += 64)
-            _mm_prefetch((const char *)((uintptr_t)b.codes[r] + LINES_AHEAD + (uintptr_t)i), _MM_HINT_T0);
-    }
     block_sums(bits, size, X, &b, x + g * size * 2, l->bytes, sum);
     const __m512 scales = factors_at(&w->scales, rows, g, whole, n),
                  biases = w->biases.first ? factors_at(&w->biases, rows, g, whole, n)
