@@ -124,10 +124,9 @@ class _Call:
         said = {k: v for k, v in kwargs.items() if k in SETTINGS}
         self.settings = {**own, **own_config, **said}
         padded = self.mask is not None and not all(all(row) for row in self.mask)
-        processors, self.processors = split_processors(
-            given.get("logits_processor"), self.settings, len(self.rows[0]) if self.rows else 1, padded
-        )
-        criteria, self.criteria = split_criteria(given.get("stopping_criteria"))
+        width = len(self.rows[0]) if self.rows else 1
+        processors, self.processors = split_processors(given.get("logits_processor"), self.settings, width, padded)
+        criteria, self.criteria = split_criteria(given.get("stopping_criteria"), width)
         self.settings.update(processors)
         if "max_length" in criteria:
             self.settings.pop("max_new_tokens", None)

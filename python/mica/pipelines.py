@@ -126,7 +126,7 @@ class TextGenerationPipeline:
             if not text_inputs:
                 return []
             return list(self._stream(text_inputs, size, options))
-        if isinstance(text_inputs, Iterable):
+        if isinstance(text_inputs, Iterable) and not isinstance(text_inputs, (dict, bytes)):
             first: list[Any] = []
             source = iter(text_inputs)
             for item in source:

@@ -459,12 +459,14 @@ class StopStringCriteria(_Criterion):
         return _for_each(input_ids, done)
 
 
-def split_criteria(items: Any) -> tuple[dict[str, Any], list[Any]]:
-    """What the library does itself, as settings, and the callables that are left."""
+def split_criteria(items: Any, width: int) -> tuple[dict[str, Any], list[Any]]:
+    """What the library does itself, as settings, and the callables that are left: a length that the prompt has already still lets one token
+    come."""
     settings: dict[str, Any] = {}
     left = []
     for item in items or ():
-        if isinstance(item, _Criterion) and type(item).__module__ == __name__:
+        reached = isinstance(item, MaxLengthCriteria) and item.max_length <= width
+        if isinstance(item, _Criterion) and type(item).__module__ == __name__ and not reached:
             settings.update(item.settings)
         else:
             left.append(item)

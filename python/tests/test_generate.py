@@ -123,6 +123,11 @@ def test_the_models_maximum_of_new_tokens_goes_before_a_length(model: Any) -> No
     assert copied.generate([[5, 6, 7]], max_length=20).shape == (1, 5)
 
 
+def test_a_length_that_the_prompt_has_lets_one_token_come(model: Any) -> None:
+    assert model.generate([[5, 6, 7]], stopping_criteria=[mica.MaxLengthCriteria(3)], max_new_tokens=9).shape == (1, 4)
+    assert model.generate([[5, 6, 7]], stopping_criteria=[mica.MaxLengthCriteria(5)], max_new_tokens=9).shape == (1, 5)
+
+
 def test_mistakes_of_processors(model: Any) -> None:
     with pytest.raises(TypeError, match="None"):
         model.generate([[5, 6]], logits_processor=[lambda ids, scores: None], max_new_tokens=2)
