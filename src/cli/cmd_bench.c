@@ -311,10 +311,11 @@ int cmd_bench(int argc, char **argv)
     command_line line = {
         .verb = "bench",
         .synopsis = "",
-        .about = "Measures how fast a model reads a prompt and writes tokens, its start and its memory, beside the\n"
-                 "bandwidth of this machine's memory. A LIST is a number or several (1,4,8): every combination is\n"
-                 "measured. The share of the bandwidth (bandwidth_fraction in JSON) is that of the weights and of each\n"
-                 "row's cache, which grows with the depth; sliding windows are not counted.",
+        .about =
+            "Measures how fast a model reads a prompt and writes tokens, its start and its memory, beside the\n"
+            "bandwidth of this machine's memory. A LIST is a number or several (1,4,8): every combination is\n"
+            "measured. The share of the bandwidth (bandwidth_fraction in JSON) is that of the weights and of each\n"
+            "row's cache, which grows with the depth; sliding windows are not counted.",
         .groups = {{"Options", own, sizeof own / sizeof own[0]}, model_options_group(model, true)},
         .n_groups = 2};
     if (!options_parse(&line, argc, argv)) return line.exit_code;
