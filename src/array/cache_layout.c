@@ -91,7 +91,8 @@ void mica__cache_store(const mica__cache_layout *l, uint8_t *block, int lane, co
             if (l->bits == 8) {
                 *at = c;
             } else {
-                *at = upper ? (uint8_t)((*at & 15) | c << 4) : (uint8_t)((*at & 0xf0) | c);
+                const int kept = *at & (upper ? 15 : 0xf0);
+                *at = (uint8_t)(kept | (upper ? c << 4 : c));
             }
         }
     }
