@@ -573,7 +573,7 @@ bool mica__cpu_attention(mica__instr *instr, bool plain)
     instr->member_scratch_bytes = tile_bytes(instr);
     if (instr->op == MICA__OP_ATTENTION) return mica__set_kernel(instr, kernel);
     instr->scratch_bytes = mica__round64((size_t)(q->shape[1] * head_floats(v->shape[2])) * sizeof(float));
-    instr->phase[0] = !plain && mica__has_avx2() ? write_fast : write_plain;
+    instr->phase[0] = !plain && mica__has_vectors() ? write_fast : write_plain;
     instr->phase[1] = kernel;
     instr->phase[2] = fast ? finish_fast : finish_plain;
     instr->n_phases = 3;

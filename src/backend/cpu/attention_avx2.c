@@ -468,7 +468,7 @@ const mica__attention_kit *mica__attention_fast(int64_t head_dim, int64_t value_
     return mica__has_avx2() && head_dim % 8 == 0 && value_dim % 8 == 0 ? &kit : NULL;
 }
 
-#else
+#elif !MICA__ARM64
 const mica__attention_kit *mica__attention_fast(int64_t head_dim, int64_t value_dim)
 {
     (void)head_dim;

@@ -8,19 +8,6 @@
 #if MICA__X86
 #include "simd_avx2.h"
 
-/* Half floats of a row to its lane. */
-static void spread(const mica__cache_layout *l, uint8_t *block, int lane, const uint8_t *row)
-{
-    const int64_t size = (int64_t)mica_dtype_size(l->dtype);
-    if (!l->keys) {
-        memcpy(block + lane * l->row_bytes, row, (size_t)l->row_bytes);
-    } else if (size == 2) {
-        for (int64_t e = 0; e < l->dim; e++) memcpy(block + (e * MICA__CACHE_LANES + lane) * 2, row + e * 2, 2);
-    } else {
-        for (int64_t e = 0; e < l->dim; e++) memcpy(block + (e * MICA__CACHE_LANES + lane) * 4, row + e * 4, 4);
-    }
-}
-
 /* Codes of n elements, a byte each; n is a multiple of 8. */
 MICA__AVX2 static void codes_of(uint8_t *codes, const float *row, int64_t n, int bits, float scale, float bias)
 {
@@ -47,6 +34,53 @@ MICA__AVX2 static void range_of(const float *row, int64_t n, float *low, float *
     *high = mica__hmax(most);
     *low = -mica__hmax(_mm256_sub_ps(_mm256_setzero_ps(), least));
     if (_mm256_movemask_ps(odd)) *low = *high = __builtin_nanf("");
+}
+
+#elif MICA__ARM64
+#include "simd_neon.h"
+
+/* Codes of n elements, a byte each; n is a multiple of 8. */
+static void codes_of(uint8_t *codes, const float *row, int64_t n, int bits, float scale, float bias)
+{
+    const float32x4_t most = vdupq_n_f32((float)((1 << bits) - 1)), shift = vdupq_n_f32(bias);
+    const float inverse = scale > 0 ? 1 / scale : 0;
+    for (int64_t e = 0; e < n; e += 8) {
+        uint16x4_t half[2];
+        for (int v = 0; v < 2; v++) {
+            const float32x4_t c = vmulq_n_f32(vsubq_f32(vld1q_f32(row + e + 4 * v), shift), inverse);
+            /* NaN gives 0 */
+            half[v] = vmovn_u32(vcvtnq_u32_f32(vminq_f32(vmaxq_f32(c, vdupq_n_f32(0)), most)));
+        }
+        vst1_u8(codes + e, vmovn_u16(vcombine_u16(half[0], half[1])));
+    }
+}
+
+static void range_of(const float *row, int64_t n, float *low, float *high)
+{
+    float32x4_t least = vld1q_f32(row), most = least; /* NaN stays */
+    for (int64_t e = 0; e < n; e += 4) {
+        least = vminq_f32(least, vld1q_f32(row + e));
+        most = vmaxq_f32(most, vld1q_f32(row + e));
+    }
+    *low = vminvq_f32(least);
+    *high = vmaxvq_f32(most);
+    if (*low != *low) *low = *high = __builtin_nanf("");
+}
+#endif
+
+#if MICA__VECTORS
+
+/* Half floats of a row to its lane. */
+static void spread(const mica__cache_layout *l, uint8_t *block, int lane, const uint8_t *row)
+{
+    const int64_t size = (int64_t)mica_dtype_size(l->dtype);
+    if (!l->keys) {
+        memcpy(block + lane * l->row_bytes, row, (size_t)l->row_bytes);
+    } else if (size == 2) {
+        for (int64_t e = 0; e < l->dim; e++) memcpy(block + (e * MICA__CACHE_LANES + lane) * 2, row + e * 2, 2);
+    } else {
+        for (int64_t e = 0; e < l->dim; e++) memcpy(block + (e * MICA__CACHE_LANES + lane) * 4, row + e * 4, 4);
+    }
 }
 
 /* Codes of elements [first, first + n) to the lane; first is a multiple of 32. */
@@ -97,7 +131,7 @@ static void store_fast(const mica__cache_layout *l, uint8_t *block, int lane, co
     } else if (l->bits) {
         quantize_row(l, block, lane, row);
     } else {
-        mica__store_f32_avx2(row, rounded, l->dtype, l->dim);
+        mica__store_f32_fast(row, rounded, l->dtype, l->dim);
         spread(l, block, lane, rounded);
     }
 }

@@ -237,7 +237,7 @@ void mica__store_f32(const float *src, void *dst, mica_dtype dtype, int64_t n)
 }
 
 #if MICA__X86
-MICA__AVX2 void mica__load_f32_avx2(float *dst, const void *src, mica_dtype dtype, int64_t n)
+MICA__AVX2 void mica__load_f32_fast(float *dst, const void *src, mica_dtype dtype, int64_t n)
 {
     const uint8_t *s = src;
     int64_t i = 0;
@@ -253,7 +253,7 @@ MICA__AVX2 void mica__load_f32_avx2(float *dst, const void *src, mica_dtype dtyp
     mica__load_f32(dst + i, s + (int64_t)mica_dtype_size(dtype) * i, dtype, n - i);
 }
 
-MICA__AVX2 void mica__store_f32_avx2(const float *src, void *dst, mica_dtype dtype, int64_t n)
+MICA__AVX2 void mica__store_f32_fast(const float *src, void *dst, mica_dtype dtype, int64_t n)
 {
     uint8_t *d = dst;
     int64_t i = 0;

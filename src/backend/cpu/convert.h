@@ -72,11 +72,11 @@ void mica__load(mica__class c, mica__chunk *dst, const void *src, mica_dtype dty
  * anything but zero is true. */
 void mica__store(mica__class c, const mica__chunk *src, void *dst, mica_dtype dtype, int64_t stride, int64_t n);
 
-/* Contiguous floats. n is unbounded. The fast ones need AVX2 and F16C. */
+/* Contiguous floats. n is unbounded. The fast ones need mica__has_vectors. */
 void mica__load_f32(float *dst, const void *src, mica_dtype dtype, int64_t n);
-void mica__load_f32_avx2(float *dst, const void *src, mica_dtype dtype, int64_t n);
+void mica__load_f32_fast(float *dst, const void *src, mica_dtype dtype, int64_t n);
 void mica__store_f32(const float *src, void *dst, mica_dtype dtype, int64_t n);
-void mica__store_f32_avx2(const float *src, void *dst, mica_dtype dtype, int64_t n);
+void mica__store_f32_fast(const float *src, void *dst, mica_dtype dtype, int64_t n);
 
 /* Codes [begin, begin + n) of a row of an affine matrix, unpacked to a byte each. Reads only the row's own row_bytes. */
 void mica__unpack(uint8_t *dst, const uint8_t *row, size_t row_bytes, int bits, int64_t begin, int64_t n);

@@ -37,16 +37,16 @@ static void convert(void *dst, mica_dtype to, int64_t dst_step, const void *src,
         int64_t count = mica__min(n - i, MICA__CHUNK);
         const uint8_t *s = (const uint8_t *)src + i * src_step * (int64_t)mica_dtype_size(from);
         uint8_t *d = (uint8_t *)dst + i * dst_step * (int64_t)mica_dtype_size(to);
-#if MICA__X86
+#if MICA__VECTORS
         bool half_in = from == MICA_DTYPE_F16 || from == MICA_DTYPE_BF16,
              half_out = to == MICA_DTYPE_F16 || to == MICA_DTYPE_BF16;
         if (fast && half_in && src_step == 1) {
-            mica__load_f32_avx2(x.f32, s, from, count);
+            mica__load_f32_fast(x.f32, s, from, count);
         } else {
             mica__load(class, &x, s, from, src_step, count);
         }
         if (fast && half_out && dst_step == 1 && class == MICA__CLASS_F32) {
-            mica__store_f32_avx2(x.f32, d, to, count);
+            mica__store_f32_fast(x.f32, d, to, count);
             continue;
         }
 #else
@@ -86,5 +86,5 @@ static void copy_fast(const mica__instr *instr, const mica__run *run, int id, in
 
 bool mica__cpu_copy(mica__instr *instr, bool plain)
 {
-    return mica__set_kernel(instr, plain || !mica__has_avx2() ? copy_plain : copy_fast);
+    return mica__set_kernel(instr, plain || !mica__has_vectors() ? copy_plain : copy_fast);
 }

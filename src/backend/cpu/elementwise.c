@@ -189,9 +189,9 @@ static const float *floats(const kit *k, mica__chunk *buffer, const void *src, m
                            int64_t n)
 {
     if (stride == 1 && dtype == MICA_DTYPE_F32 && (uintptr_t)src % sizeof(float) == 0) return src;
-#if MICA__X86
+#if MICA__VECTORS
     if (k->fast && stride == 1 && (dtype == MICA_DTYPE_BF16 || dtype == MICA_DTYPE_F16)) {
-        mica__load_f32_avx2(buffer->f32, src, dtype, n);
+        mica__load_f32_fast(buffer->f32, src, dtype, n);
         return buffer->f32;
     }
 #endif
@@ -202,9 +202,9 @@ static const float *floats(const kit *k, mica__chunk *buffer, const void *src, m
 
 static void store_floats(const kit *k, const mica__chunk *src, void *dst, mica_dtype dtype, int64_t n)
 {
-#if MICA__X86
+#if MICA__VECTORS
     if (k->fast && (dtype == MICA_DTYPE_BF16 || dtype == MICA_DTYPE_F16)) {
-        mica__store_f32_avx2(src->f32, dst, dtype, n);
+        mica__store_f32_fast(src->f32, dst, dtype, n);
         return;
     }
 #endif
@@ -214,8 +214,8 @@ static void store_floats(const kit *k, const mica__chunk *src, void *dst, mica_d
 
 static mica__f32_run f32_op(mica__op op, bool fast)
 {
-#if MICA__X86
-    mica__f32_run run = fast ? mica__f32_op_avx2(op) : NULL;
+#if MICA__VECTORS
+    mica__f32_run run = fast ? mica__f32_op_fast(op) : NULL;
     if (run) return run;
 #endif
     (void)fast;
@@ -367,14 +367,14 @@ static void chained_fast(const mica__instr *i, const mica__run *r, int id, int n
 
 bool mica__cpu_unary(mica__instr *instr, bool plain)
 {
-    return mica__set_kernel(instr, plain || !mica__has_avx2() ? elementwise_plain : elementwise_fast);
+    return mica__set_kernel(instr, plain || !mica__has_vectors() ? elementwise_plain : elementwise_fast);
 }
 
 bool mica__cpu_binary(mica__instr *instr, bool plain) { return mica__cpu_unary(instr, plain); }
 
 bool mica__cpu_softcap(mica__instr *instr, bool plain)
 {
-    return mica__set_kernel(instr, plain || !mica__has_avx2() ? chained_plain : chained_fast);
+    return mica__set_kernel(instr, plain || !mica__has_vectors() ? chained_plain : chained_fast);
 }
 
 bool mica__cpu_gated(mica__instr *instr, bool plain) { return mica__cpu_softcap(instr, plain); }

@@ -7,8 +7,8 @@
 /* out[i] = op(a[i], b[i]); b is not read by unary ops. out may be a or b. */
 typedef void (*mica__f32_run)(const float *a, const float *b, float *out, int64_t n);
 
-/* The op on a run of floats; NULL if there is none. The fast one needs AVX2 and FMA. */
+/* The op on a run of floats; NULL if there is none. The fast one needs mica__has_vectors. */
 mica__f32_run mica__f32_op(mica__op op);
-mica__f32_run mica__f32_op_avx2(mica__op op);
+mica__f32_run mica__f32_op_fast(mica__op op);
 
 #endif

@@ -66,7 +66,7 @@ RUN(divide, _mm256_div_ps(x, y))
 RUN(maximum, extreme(x, y, _mm256_max_ps(x, y)))
 RUN(minimum, extreme(x, y, _mm256_min_ps(x, y)))
 
-mica__f32_run mica__f32_op_avx2(mica__op op)
+mica__f32_run mica__f32_op_fast(mica__op op)
 {
     switch (op) {
     case MICA__OP_SQUARE:

@@ -30,6 +30,7 @@
 #else
 #define MICA__ARM64 0
 #endif
+#define MICA__VECTORS (MICA__X86 || MICA__ARM64) /* may have them: mica__has_vectors */
 
 /* MICA__UNROLL before a loop with a small constant bound over an array of vectors, which shall live in registers; MICA__UNROLL_4 before
  * an inner loop, whose body gcc otherwise pads with copies between registers. Sanitizers keep the arrays in memory anyway, and take minutes
@@ -76,6 +77,9 @@ static inline bool mica__has_avx2(void)
     const mica__cpu *c = mica__cpu_features();
     return c->avx2 && c->fma && c->f16c;
 }
+
+/* Vectors of floats, and half types to and from them: AVX2 as above, or NEON. */
+static inline bool mica__has_vectors(void) { return mica__has_avx2() || mica__cpu_features()->neon; }
 
 /* AVX-512 F, BW, DQ, VL and VNNI, and all that AVX2 kernels need. */
 static inline bool mica__has_avx512_vnni(void) { return mica__has_avx2() && mica__cpu_features()->avx512_vnni; }
