@@ -11,7 +11,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 export DESTDIR PROMPT
 
-.PHONY: all demo test bench format format-check lint install asan tsan clang fuzz aarch64 examples clean help
+.PHONY: all demo test bench format format-check lint install asan tsan clang fuzz aarch64 aarch64-kernels examples clean help
 .DEFAULT_GOAL := all
 
 # $(call build,PRESET,CMAKE OPTIONS,TARGETS)
@@ -71,6 +71,12 @@ aarch64: ## cross build for 64-bit ARM and its tests under qemu
 	@mkdir -p build
 	@$(call build,$@)
 	@ctest --preset $@ -j $(JOBS) -E '^(cli|house)/'
+
+aarch64-kernels: ## of those, the tests of the kernels alone
+	@scripts/install-deps.sh build test cross
+	@mkdir -p build
+	@$(call build,aarch64,,--target $(notdir $(basename $(wildcard tests/backend/test_*.c))))
+	@ctest --preset aarch64 -j $(JOBS) -R '^backend/'
 
 install: all ## PREFIX=/usr/local DESTDIR=
 	@cmake --install build/release --prefix "$(PREFIX)"

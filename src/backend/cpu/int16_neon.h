@@ -166,7 +166,10 @@ MICA__INLINE void mica__transpose4(float32x4_t v[4])
 MICA__INLINE float32x4_t mica__byte_scales(mica_quant_mode mode, const uint8_t *p, int64_t n)
 {
     uint32_t bytes = 0;
-    memcpy(&bytes, p, (size_t)n);
+    if (n == MICA__FACTORS)
+        memcpy(&bytes, p, sizeof bytes);
+    else
+        memcpy(&bytes, p, (size_t)n);
     const uint32x4_t v = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
     float32x4_t s;
     if (mode == MICA_QUANT_MXFP4) {
@@ -180,12 +183,12 @@ MICA__INLINE float32x4_t mica__byte_scales(mica_quant_mode mode, const uint8_t *
     return vmulq_f32(s, vdupq_n_f32(0.5f));
 }
 
-MICA__INLINE float32x4_t mica__factors4(const uint8_t *p, mica_dtype dtype, int64_t n)
+/* Four factors at p of each row: a vector for each group. */
+MICA__INLINE void mica__factors4(const uint8_t *const p[MICA__FACTORS], mica_dtype dtype, float32x4_t v[MICA__FACTORS])
 {
-    float32x4_t v[2];
-    if (n == MICA__FACTORS) return mica__load4(p, dtype);
-    mica__load_some(p, dtype, n, v);
-    return v[0];
+    MICA__UNROLL
+    for (int i = 0; i < MICA__FACTORS; i++) v[i] = mica__load4(p[i], dtype);
+    mica__transpose4(v);
 }
 
 /* Scales and biases of four rows of w and groups g, g + 1, ..., at most four: a vector for each group. Zeros past the last. */
@@ -194,18 +197,38 @@ MICA__INLINE void mica__int16_factors(const mica__int16_matrix *w, const int64_t
 {
     const int64_t n = mica__min(w->groups - g, MICA__FACTORS), size = w->dtype == MICA_DTYPE_F32 ? 4 : 2;
     if (w->elements == MICA__FLOAT4) {
+        MICA__UNROLL
         for (int i = 0; i < MICA__FACTORS; i++)
             scales[i] = mica__byte_scales(w->mode, w->scales + rows[i] * w->groups + g, n);
         mica__transpose4(scales);
         return;
     }
-    for (int i = 0; i < MICA__FACTORS; i++)
-        scales[i] = mica__factors4(w->scales + (rows[i] * w->groups + g) * size, w->dtype, n);
-    mica__transpose4(scales);
-    for (int i = 0; i < MICA__FACTORS; i++)
-        biases[i] = w->biases ? mica__factors4(w->biases + (rows[i] * w->groups + g) * size, w->dtype, n)
-                              : vmulq_n_f32(scales[i], mica__symmetric_offset(w->bits));
-    if (w->biases) mica__transpose4(biases);
+    uint8_t some[2][MICA__FACTORS][16];
+    const uint8_t *p[2][MICA__FACTORS];
+    MICA__UNROLL
+    for (int i = 0; i < MICA__FACTORS; i++) {
+        const int64_t at = (rows[i] * w->groups + g) * size;
+        p[0][i] = w->scales + at;
+        p[1][i] = w->biases ? w->biases + at : p[0][i];
+    }
+    if (n < MICA__FACTORS) {
+        memset(some, 0, sizeof some);
+        for (int b = 0; b < 2; b++)
+            for (int i = 0; i < MICA__FACTORS; i++) p[b][i] = memcpy(some[b][i], p[b][i], (size_t)(n * size));
+    }
+    if (w->dtype == MICA_DTYPE_BF16) {
+        mica__factors4(p[0], MICA_DTYPE_BF16, scales);
+        mica__factors4(p[1], MICA_DTYPE_BF16, biases);
+    } else if (w->dtype == MICA_DTYPE_F16) {
+        mica__factors4(p[0], MICA_DTYPE_F16, scales);
+        mica__factors4(p[1], MICA_DTYPE_F16, biases);
+    } else {
+        mica__factors4(p[0], MICA_DTYPE_F32, scales);
+        mica__factors4(p[1], MICA_DTYPE_F32, biases);
+    }
+    if (w->biases) return;
+    MICA__UNROLL
+    for (int i = 0; i < MICA__FACTORS; i++) biases[i] = vmulq_n_f32(scales[i], mica__symmetric_offset(w->bits));
 }
 
 #endif

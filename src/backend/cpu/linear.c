@@ -60,7 +60,7 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     }
     if (!plain && mica__cpu_features()->neon) {
         if (!instr->exact && mica__linear_int16_neon(instr)) return true;
-        if (mica__linear_neon(instr)) return true;
+        if (mica__linear_dense_neon(instr) || mica__linear_neon(instr)) return true;
     }
     instr->member_scratch_bytes = mica__round64((size_t)x->shape[1] * 2 * sizeof(float));
     return mica__set_kernel(instr, linear);

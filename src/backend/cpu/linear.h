@@ -13,7 +13,8 @@ bool mica__linear_int16_odd_avx2(mica__instr *instr); /* the same; 2, 3, 5 and 6
 /* Gives an instruction that has its phases those for runs with 8-bit activations; affine weights of 4 bits. */
 bool mica__add_int8_avx2(mica__instr *instr);
 bool mica__linear_floats_avx2(mica__instr *instr); /* float arithmetic; mxfp4, mxfp8, nvfp4 */
-bool mica__linear_neon(mica__instr *instr);        /* float arithmetic; any weights but f64 */
+bool mica__linear_dense_neon(mica__instr *instr);  /* float arithmetic; weights of f32, f16, bf16 or mxfp8 */
+bool mica__linear_neon(mica__instr *instr);        /* float arithmetic; quantized weights */
 bool mica__linear_int16_neon(mica__instr *instr);  /* activations rounded to 16 bits; all quantized ones but mxfp8 */
 
 /* The weights that kernels with 16-bit activations take: affine groups of 4 or 8 bits. */
