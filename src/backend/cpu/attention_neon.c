@@ -19,14 +19,14 @@
 enum {
     LANES = MICA__CACHE_LANES,
     ROWS = 4,     /* query rows at once */
-    RUN = 4,      /* blocks whose values stay in the first-level cache */
+    RUN = 4,      /* eights whose values stay in the first-level cache */
     AHEAD = 4096, /* bytes */
     MAX_GROUPS = 32,
 };
 
 static int64_t rows_at_once(int64_t left) { return mica__min(left, ROWS); }
 
-/* CALL(R, B) with as many rows as are left, at most four, and so many blocks or vectors of eight that the sums fit the registers. */
+/* CALL(R, B) with as many rows as are left, at most four, and so many eights of positions or of elements that the sums fit the registers. */
 #define WITH_ROWS(CALL)                                                                                                \
     switch (rows_at_once(left)) {                                                                                      \
     case 4:                                                                                                            \
@@ -45,12 +45,13 @@ static int64_t rows_at_once(int64_t left) { return mica__min(left, ROWS); }
 
 /* ---- scores --------------------------------------------------------------------------------------------------------------- */
 
-/* R rows, B blocks of keys; s, q: of the first row. */
-MICA__INLINE void score_floats(mica_dtype dtype, int R, int B, float *s, const float *q, const mica__kv *keys)
+/* R rows, B eights of keys; s, q: of the first row. */
+MICA__INLINE void score_floats(mica_dtype dtype, int R, int B, float *s, int64_t stride, const float *q,
+                               const mica__kv *keys)
 {
     const int64_t dim = keys->layout.dim, step = LANES * (dtype == MICA_DTYPE_F32 ? 4 : 2);
-    for (int64_t b = 0; b < keys->n; b += B) {
-        const uint8_t *const *block = keys->blocks + b;
+    for (int64_t b = keys->first; b < keys->n; b += B) {
+        const uint8_t *const *eight = keys->eights + b;
         float32x4_t sum[ROWS][8];
         MICA__UNROLL
         for (int r = 0; r < R; r++) MICA__UNROLL
@@ -61,14 +62,14 @@ MICA__INLINE void score_floats(mica_dtype dtype, int R, int B, float *s, const f
             for (int r = 0; r < R; r++) x[r] = vld1q_f32(q + r * dim + e);
             MICA__UNROLL
             for (int i = 0; i < B; i++) {
-                mica__prefetch(block[i] + e * step, AHEAD);
-                if (dtype == MICA_DTYPE_F32) mica__prefetch(block[i] + e * step + 64, AHEAD);
+                mica__prefetch(eight[i] + e * step, AHEAD);
+                if (dtype == MICA_DTYPE_F32) mica__prefetch(eight[i] + e * step + 64, AHEAD);
             }
 #define ELEMENT(j)                                                                                                     \
     do {                                                                                                               \
         float32x4_t k[8];                                                                                              \
         MICA__UNROLL                                                                                                   \
-        for (int i = 0; i < B; i++) mica__load8(block[i] + (e + (j)) * step, dtype, k + 2 * i);                        \
+        for (int i = 0; i < B; i++) mica__load8(eight[i] + (e + (j)) * step, dtype, k + 2 * i);                        \
         MICA__UNROLL                                                                                                   \
         for (int r = 0; r < R; r++) MICA__UNROLL                                                                       \
         for (int i = 0; i < 2 * B; i++) sum[r][i] = vfmaq_laneq_f32(sum[r][i], k[i], x[r], j);                         \
@@ -81,7 +82,7 @@ MICA__INLINE void score_floats(mica_dtype dtype, int R, int B, float *s, const f
         }
         MICA__UNROLL
         for (int r = 0; r < R; r++) MICA__UNROLL
-        for (int i = 0; i < 2 * B; i++) vst1q_f32(s + r * MICA__BLOCK + b * LANES + 4 * i, sum[r][i]);
+        for (int i = 0; i < 2 * B; i++) vst1q_f32(s + r * stride + b * LANES + 4 * i, sum[r][i]);
     }
 }
 
@@ -104,9 +105,9 @@ MICA__INLINE void load_codes(int bits, const uint8_t *codes, int64_t e, int16x8_
     }
 }
 
-/* Adds the products of elements [first, end) of R rows and B blocks. */
+/* Adds the products of elements [first, end) of R rows and B eights. */
 MICA__INLINE void add_codes(int bits, int R, int B, int32x4_t sum[ROWS][8], const int16_t *q, int64_t q_step,
-                            const uint8_t *const *block, int64_t codes, int64_t first, int64_t end)
+                            const uint8_t *const *eight, int64_t codes, int64_t first, int64_t end)
 {
     for (int64_t e = first; e < end; e += 4) {
         int16x4_t x[ROWS];
@@ -115,8 +116,8 @@ MICA__INLINE void add_codes(int bits, int R, int B, int32x4_t sum[ROWS][8], cons
         MICA__UNROLL
         for (int i = 0; i < B; i++) {
             int16x8_t k[4];
-            if (e % 8 == 0) mica__prefetch(block[i] + codes + e * LANES * bits / 8, AHEAD);
-            load_codes(bits, block[i] + codes, e, k);
+            if (e % 8 == 0) mica__prefetch(eight[i] + codes + e * LANES * bits / 8, AHEAD);
+            load_codes(bits, eight[i] + codes, e, k);
 #define ELEMENT(j)                                                                                                     \
     MICA__UNROLL                                                                                                       \
     for (int r = 0; r < R; r++) {                                                                                      \
@@ -132,29 +133,29 @@ MICA__INLINE void add_codes(int bits, int R, int B, int32x4_t sum[ROWS][8], cons
     }
 }
 
-MICA__INLINE void score_codes(int bits, int R, int B, float *s, const mica__queries *q, int64_t row,
+MICA__INLINE void score_codes(int bits, int R, int B, float *s, int64_t stride, const mica__queries *q, int64_t row,
                               const mica__kv *keys)
 {
     const mica__cache_layout *l = &keys->layout;
     const int64_t groups = l->n_groups;
-    for (int64_t b = 0; b < keys->n; b += B) {
-        const uint8_t *const *block = keys->blocks + b;
+    for (int64_t b = keys->first; b < keys->n; b += B) {
+        const uint8_t *const *eight = keys->eights + b;
         for (int64_t g = 0; g < groups; g++) {
             int32x4_t sum[ROWS][8];
             MICA__UNROLL
             for (int r = 0; r < R; r++) MICA__UNROLL
             for (int i = 0; i < 2 * B; i++) sum[r][i] = vdupq_n_s32(0);
-            add_codes(bits, R, B, sum, q->rounded + row * q->rounded_dim, q->rounded_dim, block, l->codes,
+            add_codes(bits, R, B, sum, q->rounded + row * q->rounded_dim, q->rounded_dim, eight, l->codes,
                       g * l->group_size, mica__min((g + 1) * l->group_size, l->dim));
             MICA__UNROLL
             for (int i = 0; i < 2 * B; i++) {
-                const uint8_t *factors = block[i / 2] + g * LANES * 2 + i % 2 * 8;
+                const uint8_t *factors = eight[i / 2] + g * LANES * 2 + i % 2 * 8;
                 const float32x4_t scale = mica__load4(factors, MICA_DTYPE_F16);
                 const float32x4_t bias = mica__load4(factors + groups * LANES * 2, MICA_DTYPE_F16);
                 MICA__UNROLL
                 for (int r = 0; r < R; r++) {
                     const int64_t at = (row + r) * groups + g;
-                    float *to = s + r * MICA__BLOCK + b * LANES + 4 * i;
+                    float *to = s + r * stride + b * LANES + 4 * i;
                     float32x4_t total = g ? vld1q_f32(to) : vdupq_n_f32(0);
                     total = vfmaq_n_f32(total, bias, q->sums[at]);
                     vst1q_f32(to, vfmaq_f32(total, scale, vmulq_n_f32(vcvtq_f32_s32(sum[r][i]), q->scales[at])));
@@ -164,20 +165,20 @@ MICA__INLINE void score_codes(int bits, int R, int B, float *s, const mica__quer
     }
 }
 
-#define FLOATS_F32(R, B) score_floats(MICA_DTYPE_F32, R, B, s, q->q + r * q->dim, keys)
-#define FLOATS_F16(R, B) score_floats(MICA_DTYPE_F16, R, B, s, q->q + r * q->dim, keys)
-#define FLOATS_BF16(R, B) score_floats(MICA_DTYPE_BF16, R, B, s, q->q + r * q->dim, keys)
-#define CODES_8(R, B) score_codes(8, R, B, s, q, r, keys)
-#define CODES_4(R, B) score_codes(4, R, B, s, q, r, keys)
+#define FLOATS_F32(R, B) score_floats(MICA_DTYPE_F32, R, B, s, stride, q->q + r * q->dim, keys)
+#define FLOATS_F16(R, B) score_floats(MICA_DTYPE_F16, R, B, s, stride, q->q + r * q->dim, keys)
+#define FLOATS_BF16(R, B) score_floats(MICA_DTYPE_BF16, R, B, s, stride, q->q + r * q->dim, keys)
+#define CODES_8(R, B) score_codes(8, R, B, s, stride, q, r, keys)
+#define CODES_4(R, B) score_codes(4, R, B, s, stride, q, r, keys)
 
 #define SCORES_OF(name, CALL)                                                                                          \
-    static void name(float *s, const mica__queries *q, const mica__kv *keys)                                           \
+    static void name(float *s, int64_t stride, const mica__queries *q, const mica__kv *keys)                           \
     {                                                                                                                  \
         for (int64_t r = 0, left = q->rows; left > 0;) {                                                               \
             const int64_t done = rows_at_once(left);                                                                   \
             WITH_ROWS(CALL)                                                                                            \
             r += done;                                                                                                 \
-            s += done * MICA__BLOCK;                                                                                   \
+            s += done * stride;                                                                                        \
             left -= done;                                                                                              \
         }                                                                                                              \
     }
@@ -187,15 +188,15 @@ SCORES_OF(scores_bf16, FLOATS_BF16)
 SCORES_OF(scores_8, CODES_8)
 SCORES_OF(scores_4, CODES_4)
 
-static void scores(float *s, const mica__queries *q, const mica__kv *keys, float *row)
+static void scores(float *s, int64_t stride, const mica__queries *q, const mica__kv *keys, float *row)
 {
     (void)row;
     if (keys->layout.bits) {
-        (keys->layout.bits == 8 ? scores_8 : scores_4)(s, q, keys);
+        (keys->layout.bits == 8 ? scores_8 : scores_4)(s, stride, q, keys);
     } else if (keys->layout.dtype == MICA_DTYPE_F32) {
-        scores_f32(s, q, keys);
+        scores_f32(s, stride, q, keys);
     } else {
-        (keys->layout.dtype == MICA_DTYPE_F16 ? scores_f16 : scores_bf16)(s, q, keys);
+        (keys->layout.dtype == MICA_DTYPE_F16 ? scores_f16 : scores_bf16)(s, stride, q, keys);
     }
 }
 
@@ -264,13 +265,14 @@ MICA__INLINE void value8(kind k, const uint8_t *row, int v, float32x4_t x[2])
     mica__load8(row + v * (k == F32 ? 32 : 16), dtype, x);
 }
 
-/* What a loop over the positions of a run of blocks needs. */
+/* What a loop over the positions of a run needs. */
 typedef struct stretch {
-    const uint8_t *const *blocks;
+    const uint8_t *const *eights;
     int64_t first, end;        /* positions, counted from the first block's */
-    int64_t offset, row_bytes; /* of the elements, in a block */
-    const float *weights;      /* [row * MICA__BLOCK + position] */
-    int64_t ahead;             /* bytes; 0: this pass over the rows does not fetch for those after it */
+    int64_t offset, row_bytes; /* of the elements, in an eight */
+    const float *weights;      /* [row * stride + position] */
+    int64_t stride;
+    int64_t ahead; /* bytes; 0: this pass over the rows does not fetch for those after it */
 } stretch;
 
 /* o of R rows and 8 V elements, `dim` apart. */
@@ -282,7 +284,7 @@ MICA__INLINE void add_values(kind k, int R, int V, float *o, int64_t dim, const 
     for (int v = 0; v < 2 * V; v++) sum[r][v] = vld1q_f32(o + r * dim + 4 * v);
     for (int64_t j = s->first; j < s->end;) {
         const int64_t end = mica__min(s->end, (j / LANES + 1) * LANES);
-        const uint8_t *row = s->blocks[j / LANES] + s->offset + j % LANES * s->row_bytes;
+        const uint8_t *row = s->eights[j / LANES] + s->offset + j % LANES * s->row_bytes;
         for (; j < end; j++, row += s->row_bytes) {
             if (s->ahead) mica__prefetch(row, s->ahead);
             float32x4_t x[8];
@@ -290,7 +292,7 @@ MICA__INLINE void add_values(kind k, int R, int V, float *o, int64_t dim, const 
             for (int v = 0; v < V; v++) value8(k, row, v, x + 2 * v);
             MICA__UNROLL
             for (int r = 0; r < R; r++) {
-                const float p = s->weights[r * MICA__BLOCK + j];
+                const float p = s->weights[r * s->stride + j];
                 MICA__UNROLL
                 for (int v = 0; v < 2 * V; v++) sum[r][v] = vfmaq_n_f32(sum[r][v], x[v], p);
             }
@@ -319,24 +321,24 @@ MICA__INLINE void add_columns(kind k, int R, int V, float *o, int64_t dim, int64
 #undef COLUMNS
 }
 
-/* weights * scale of a group into `scaled`, and weights * bias, lane by lane, onto `biased` [R, 8]. */
-MICA__INLINE void scale_weights(int R, float *to, float *biased, const stretch *s, int64_t group, int64_t groups)
+/* weights * scale of a group into `own` [R, RUN * LANES], and weights * bias, lane by lane, onto `biased` [R, 8]. */
+MICA__INLINE void scale_weights(int R, float *own, float *biased, const stretch *s, int64_t group, int64_t groups)
 {
     static const int32_t place[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     for (int64_t b = s->first / LANES; b * LANES < s->end; b++) {
         const int32x4_t from = vdupq_n_s32((int32_t)mica__max(s->first - b * LANES, 0)),
                         end = vdupq_n_s32((int32_t)mica__min(s->end - b * LANES, LANES));
         for (int v = 0; v < 2; v++) {
-            const uint8_t *factors = s->blocks[b] + group * LANES * 2 + 8 * v;
+            const uint8_t *factors = s->eights[b] + group * LANES * 2 + 8 * v;
             const float32x4_t scale = mica__load4(factors, MICA_DTYPE_F16),
                               bias = mica__load4(factors + groups * LANES * 2, MICA_DTYPE_F16);
             /* Lanes outside hold anything, as weights and as scales. */
             const int32x4_t lane = vld1q_s32(place + 4 * v);
             const uint32x4_t used = vandq_u32(vcgeq_s32(lane, from), vcltq_s32(lane, end));
             for (int r = 0; r < R; r++) {
-                const int64_t at = r * MICA__BLOCK + b * LANES + 4 * v;
-                const float32x4_t w = vbslq_f32(used, vld1q_f32(s->weights + at), vdupq_n_f32(0));
-                vst1q_f32(to + at, vmulq_f32(w, scale));
+                const float *weights_at = s->weights + r * s->stride + b * LANES + 4 * v;
+                const float32x4_t w = vbslq_f32(used, vld1q_f32(weights_at), vdupq_n_f32(0));
+                vst1q_f32(own + r * RUN * LANES + b % RUN * LANES + 4 * v, vmulq_f32(w, scale));
                 float *sum = biased + r * LANES + 4 * v;
                 vst1q_f32(sum, vaddq_f32(vld1q_f32(sum), vbslq_f32(used, vmulq_f32(w, bias), vdupq_n_f32(0))));
             }
@@ -344,55 +346,82 @@ MICA__INLINE void scale_weights(int R, float *to, float *biased, const stretch *
     }
 }
 
-/* R rows. */
-MICA__INLINE void accumulate_rows(kind k, int R, int V, float *o, const float *w, const mica__kv *values, int64_t first,
-                                  int64_t end)
+/* Positions [first, end) of a run, R rows. biased [groups, R, LANES] */
+MICA__INLINE void add_run(kind k, int R, int V, float *o, const float *w, int64_t stride, const mica__kv *values,
+                          int64_t first, int64_t end, float *biased)
 {
     const mica__cache_layout *l = &values->layout;
-    const int64_t dim = l->dim, groups = l->n_groups;
-    float own[ROWS * MICA__BLOCK], biased[MAX_GROUPS * ROWS * LANES];
-    memset(o, 0, (size_t)(R * dim) * sizeof *o);
-    memset(biased, 0, (size_t)(groups * R * LANES) * sizeof *biased);
-    for (int64_t j = first, next; j < end; j = next) {
-        next = mica__min(end, (j / (RUN * LANES) + 1) * RUN * LANES);
-        stretch s = {values->blocks, j, next, l->codes, l->row_bytes, w, 0};
-        s.ahead = mica__max(AHEAD, RUN * l->block_bytes);
-        if (k != CODES8 && k != CODES4) {
-            add_columns(k, R, V, o, dim, 0, dim, s);
-            continue;
-        }
-        for (int64_t g = 0; g < groups; g++) {
-            s.weights = w;
-            scale_weights(R, own, biased + g * R * LANES, &s, g, groups);
-            s.weights = own;
-            add_columns(k, R, V, o, dim, g * l->group_size, mica__min((g + 1) * l->group_size, dim), s);
-        }
+    stretch s = {values->eights, first, end, l->codes, l->row_bytes, w, stride, mica__max(AHEAD, RUN * l->block_bytes)};
+    if (k != CODES8 && k != CODES4) {
+        add_columns(k, R, V, o, l->dim, 0, l->dim, s);
+        return;
     }
-    for (int64_t g = 0; g < groups; g++) {
+    float own[ROWS * RUN * LANES];
+    const int64_t skipped = first / (RUN * LANES) * (RUN * LANES); /* eights of a run, and positions, from 0 on */
+    for (int64_t g = 0; g < l->n_groups; g++) {
+        scale_weights(R, own, biased + g * R * LANES, &s, g, l->n_groups);
+        stretch scaled_run = s;
+        scaled_run.eights += skipped / LANES;
+        scaled_run.first -= skipped;
+        scaled_run.end -= skipped;
+        scaled_run.weights = own;
+        scaled_run.stride = RUN * LANES;
+        add_columns(k, R, V, o, l->dim, g * l->group_size, mica__min((g + 1) * l->group_size, l->dim), scaled_run);
+    }
+}
+
+/* Weights times biases of groups, summed, onto all elements of a group. */
+MICA__INLINE void add_biases(int R, float *o, const float *biased, const mica__cache_layout *l)
+{
+    for (int64_t g = 0; g < l->n_groups; g++) {
         for (int r = 0; r < R; r++) {
             const float *sum = biased + (g * R + r) * LANES;
             const float32x4_t bias = vdupq_n_f32(mica__hsum(vld1q_f32(sum), vld1q_f32(sum + 4)));
-            float *to = o + r * dim;
-            for (int64_t e = g * l->group_size; e < mica__min((g + 1) * l->group_size, dim); e += 4)
+            float *to = o + r * l->dim;
+            for (int64_t e = g * l->group_size; e < mica__min((g + 1) * l->group_size, l->dim); e += 4)
                 vst1q_f32(to + e, vaddq_f32(vld1q_f32(to + e), bias));
         }
     }
 }
 
-#define VALUES_F32(R, V) accumulate_rows(F32, R, V, o, w, values, first, end)
-#define VALUES_F16(R, V) accumulate_rows(F16, R, V, o, w, values, first, end)
-#define VALUES_BF16(R, V) accumulate_rows(BF16, R, V, o, w, values, first, end)
-#define VALUES_8(R, V) accumulate_rows(CODES8, R, V, o, w, values, first, end)
-#define VALUES_4(R, V) accumulate_rows(CODES4, R, V, o, w, values, first, end)
+/* R rows; o + b * step: of block b. The blocks take turns, a run of each. */
+MICA__INLINE void accumulate_rows(kind k, int R, int V, float *o, int64_t step, const float *w, int64_t stride,
+                                  const mica__kv *values, int64_t first, int64_t end)
+{
+    const mica__cache_layout *l = &values->layout;
+    const int64_t low = first / MICA__BLOCK, high = (end + MICA__BLOCK - 1) / MICA__BLOCK;
+    const bool codes = k == CODES8 || k == CODES4;
+    float biased[MICA__WIDTH][MAX_GROUPS * ROWS * LANES];
+    for (int64_t b = low; b < high; b++) {
+        memset(o + b * step, 0, (size_t)(R * l->dim) * sizeof *o);
+        if (codes) memset(biased[b], 0, (size_t)(l->n_groups * R * LANES) * sizeof **biased);
+    }
+    for (int64_t run = 0; run < MICA__BLOCK; run += RUN * LANES) {
+        for (int64_t b = low; b < high; b++) {
+            const int64_t from = mica__max(first, b * MICA__BLOCK + run),
+                          to = mica__min(end, b * MICA__BLOCK + run + RUN * LANES);
+            if (from < to) add_run(k, R, V, o + b * step, w, stride, values, from, to, biased[b]);
+        }
+    }
+    for (int64_t b = low; b < high && codes; b++) add_biases(R, o + b * step, biased[b], l);
+}
+
+#define VALUES_F32(R, V) accumulate_rows(F32, R, V, o, step, w, stride, values, first, end)
+#define VALUES_F16(R, V) accumulate_rows(F16, R, V, o, step, w, stride, values, first, end)
+#define VALUES_BF16(R, V) accumulate_rows(BF16, R, V, o, step, w, stride, values, first, end)
+#define VALUES_8(R, V) accumulate_rows(CODES8, R, V, o, step, w, stride, values, first, end)
+#define VALUES_4(R, V) accumulate_rows(CODES4, R, V, o, step, w, stride, values, first, end)
 
 #define ACCUMULATE_OF(name, CALL)                                                                                      \
-    static void name(float *o, const float *w, int64_t left, const mica__kv *values, int64_t first, int64_t end)       \
+    static void name(float *o, const float *w, int64_t stride, int64_t rows, const mica__kv *values, int64_t first,    \
+                     int64_t end)                                                                                      \
     {                                                                                                                  \
-        while (left > 0) {                                                                                             \
+        const int64_t step = rows * values->layout.dim;                                                                \
+        for (int64_t left = rows; left > 0;) {                                                                         \
             const int64_t done = rows_at_once(left);                                                                   \
             WITH_ROWS(CALL)                                                                                            \
             o += done * values->layout.dim;                                                                            \
-            w += done * MICA__BLOCK;                                                                                   \
+            w += done * stride;                                                                                        \
             left -= done;                                                                                              \
         }                                                                                                              \
     }
@@ -402,20 +431,27 @@ ACCUMULATE_OF(accumulate_bf16, VALUES_BF16)
 ACCUMULATE_OF(accumulate_8, VALUES_8)
 ACCUMULATE_OF(accumulate_4, VALUES_4)
 
-static void accumulate(float *o, const float *w, int64_t rows, const mica__kv *values, int64_t first, int64_t end,
-                       float *row)
+static void accumulate(float *o, const float *w, int64_t stride, int64_t rows, const mica__kv *values, int64_t first,
+                       int64_t end, float *row)
 {
     (void)row;
-    if (values->layout.bits) {
-        (values->layout.bits == 8 ? accumulate_8 : accumulate_4)(o, w, rows, values, first, end);
-    } else if (values->layout.dtype == MICA_DTYPE_F32) {
-        accumulate_f32(o, w, rows, values, first, end);
+    const mica__cache_layout *l = &values->layout;
+    if (l->bits) {
+        (l->bits == 8 ? accumulate_8 : accumulate_4)(o, w, stride, rows, values, first, end);
+    } else if (l->dtype == MICA_DTYPE_F32) {
+        accumulate_f32(o, w, stride, rows, values, first, end);
     } else {
-        (values->layout.dtype == MICA_DTYPE_F16 ? accumulate_f16 : accumulate_bf16)(o, w, rows, values, first, end);
+        (l->dtype == MICA_DTYPE_F16 ? accumulate_f16 : accumulate_bf16)(o, w, stride, rows, values, first, end);
     }
 }
 
-static const mica__attention_kit kit = {true, scores, weights, accumulate};
+static void mix(float *a, float x, const float *b, float y, int64_t n)
+{
+    for (int64_t e = 0; e < n; e += 4)
+        vst1q_f32(a + e, vaddq_f32(vmulq_n_f32(vld1q_f32(a + e), x), vmulq_n_f32(vld1q_f32(b + e), y)));
+}
+
+static const mica__attention_kit kit = {true, scores, weights, accumulate, mix};
 
 const mica__attention_kit *mica__attention_fast(int64_t head_dim, int64_t value_dim)
 {

@@ -1,8 +1,7 @@
 /* backend/cpu/simd_neon.h: four floats at a time on 64-bit ARM: loads of half types, fixed-order sums, exp and tanh.
  *
  * exp: x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts so that r is exact to rounding (Cody and Waite), the Taylor series of
- * degree 7 for e^r, and n added to the exponent in two halves so that results may be denormal: the same sequence as with AVX2
- * (simd_avx2.h), so the results are the same bits. Nothing here needs more than ARMv8.0. */
+ * degree 7 for e^r, and n added to the exponent in two halves so that results may be denormal. Nothing here needs more than ARMv8.0. */
 #ifndef MICA_BACKEND_CPU_SIMD_NEON_H
 #define MICA_BACKEND_CPU_SIMD_NEON_H
 
