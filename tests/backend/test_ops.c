@@ -1,6 +1,7 @@
 /* tests/backend/test_ops.c: the op table: every op but the products and attention (test_linear.c, test_attention.c), for every
  * dtype, shapes that are no multiple of anything, and strides of every kind, against double precision. */
 #include "op_table.h"
+#include "backend/cpu/kernels.h"
 
 /* Relative rounding of one store. */
 static double unit_of(mica_dtype t)
@@ -386,9 +387,9 @@ static void half_types(void **state)
     for (int i = 0; i < 65536; i++) codes[i] = (uint16_t)i;
     for (int t = 0; t < 2; t++) {
         mica_dtype dtype = t ? MICA_DTYPE_BF16 : MICA_DTYPE_F16;
-        for (int fast = 0; fast <= (mica__cpu_features()->avx2 ? 1 : 0); fast++) {
-#if defined(__x86_64__)
-            if (fast) mica__load_f32_avx2(wide, codes, dtype, 65536);
+        for (int fast = 0; fast <= (mica__has_vectors() ? 1 : 0); fast++) {
+#if MICA__VECTORS
+            if (fast) mica__load_f32_fast(wide, codes, dtype, 65536);
 #endif
             if (!fast) mica__load_f32(wide, codes, dtype, 65536);
             mica__store_f32(wide, back, dtype, 65536);
@@ -400,8 +401,8 @@ static void half_types(void **state)
                 if (isinf(b) || isnan(b) || isinf(a) || isnan(a)) continue;
                 float three[] = {middle, nextafterf(middle, 0), nextafterf(middle, INFINITY), -middle, 0, 0, 0, 0};
                 uint16_t got[8];
-#if defined(__x86_64__)
-                if (fast) mica__store_f32_avx2(three, got, dtype, 8);
+#if MICA__VECTORS
+                if (fast) mica__store_f32_fast(three, got, dtype, 8);
 #endif
                 if (!fast) mica__store_f32(three, got, dtype, 8);
                 if (got[0] != i + i % 2 || got[1] != i || got[2] != i + 1 || got[3] != (0x8000 | (i + i % 2)))
