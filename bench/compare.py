@@ -51,7 +51,7 @@ def parse():
     p.add_argument("--llama-bench", action="append", default=[], metavar="NAME=PATH", help="a llama-bench program; may be given several times")
     p.add_argument("--mlx-python", default=sys.executable, help="the Python that has mlx_lm; default: this one")
     p.add_argument("--tokenizer", help="a byte-level tokenizer.json (or .xz) that the files of Llama-3.2-1B get, for the time to the first token")
-    p.add_argument("--precision", help="of mica: fast, exact or int8")
+    p.add_argument("--precision", help="of mica: fast, exact or int8; several, separated by commas, are measured side by side (int8 for 4 bits only)")
     p.add_argument("--files", default="/tmp/mica-bench", help="folder of the random models; default: /tmp/mica-bench")
     p.add_argument("--json", metavar="FILE", help="every measurement, too")
     return p.parse_args()
@@ -98,14 +98,17 @@ def find_peers(a):
 
 def programs(a, peers, config, kind):
     """(label, Python, options of peers.py) of a part; mica first."""
-    mica = ["mica", "--mica", a.mica] + (["--precision", a.precision] if a.precision else [])
+    precisions = [p for p in (a.precision or "").split(",") if p != "int8" or a.model or kind == "4"] or [""]
     benches = [b.partition("=")[::2] for b in a.llama_bench]
     if a.model:
         ggufs, checkpoint = {"": a.model}, a.model
     else:
         ggufs = {t: random_file(a, config, t) for t in GGUF_TYPES[kind] if "llama.cpp" in peers or benches}
         checkpoint = random_file(a, config, "mlx-" + kind)
-    out = [("mica", sys.executable, mica + ["--model", checkpoint] + (["--start"] if a.model or kind == "4" else []))]
+    start = ["--start"] if a.model or kind == "4" else []
+    out = [(f"mica {p}" if k else "mica", sys.executable,
+            ["mica", "--mica", a.mica, "--model", checkpoint, *(["--precision", p] if p else []), *start])
+           for k, p in enumerate(precisions)]
     for t, path in ggufs.items():
         if "llama.cpp" in peers:
             out.append((f"llama.cpp {t}".strip(), sys.executable, ["llama.cpp", "--model", path]))
