@@ -23,7 +23,8 @@ typedef enum mica_precision {
     MICA_PRECISION_FAST,  /* quantized weights meet activations rounded to 16-bit integers; 16-bit key-value cache */
     MICA_PRECISION_EXACT, /* float32 arithmetic and cache throughout */
     /* As FAST; where texts of more than one token are read (not their last position's scores), 4-bit weights meet activations rounded to 8 bits
-     * for every 32 elements: faster, and seen in the logits (a KL divergence of 3e-4). Needs AVX2, else it is FAST. */
+     * for every 32 elements: faster, and seen in the logits (a KL divergence of 3e-4). With AVX2; elsewhere, and where AVX-512 has
+     * VNNI, it is FAST. */
     MICA_PRECISION_INT8,
 } mica_precision;
 

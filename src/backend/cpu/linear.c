@@ -52,7 +52,7 @@ bool mica__cpu_linear(mica__instr *instr, bool plain)
     }
     if (!plain && mica__has_avx2() && !floats) {
         if (!instr->exact && mica__linear_int16_avx2(instr)) {
-            if (instr->int8) mica__add_int8_avx2(instr);
+            if (instr->int8 && !mica__has_avx512_vnni()) mica__add_int8_avx2(instr); /* 16 bits are faster there */
             return true;
         }
         if (!instr->exact && mica__linear_int16_odd_avx2(instr)) return true;
