@@ -92,7 +92,7 @@ class Perplexity(ProgramTest):
         change, error = mean_and_error([y[t] - x[t] for (t, x), (_, y) in zip(ours, theirs)])
         self.assertAlmostEqual(found["nll_change"], change, delta=1e-6)
         self.assertAlmostEqual(found["nll_change_error"], error, delta=1e-6)
-        self.assertAlmostEqual(found["reference_nll"] + found["nll_change"], found["nll"], delta=1e-9)
+        self.assertAlmostEqual(found["reference_nll"] + found["nll_change"], found["nll"], delta=2e-9)  # of ten digits each
 
     def test_with_itself(self):
         folder = model("llama-chat")
