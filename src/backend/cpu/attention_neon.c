@@ -188,18 +188,6 @@ SCORES_OF(scores_bf16, FLOATS_BF16)
 SCORES_OF(scores_8, CODES_8)
 SCORES_OF(scores_4, CODES_4)
 
-static void scores(float *s, int64_t stride, const mica__queries *q, const mica__kv *keys, float *row)
-{
-    (void)row;
-    if (keys->layout.bits) {
-        (keys->layout.bits == 8 ? scores_8 : scores_4)(s, stride, q, keys);
-    } else if (keys->layout.dtype == MICA_DTYPE_F32) {
-        scores_f32(s, stride, q, keys);
-    } else {
-        (keys->layout.dtype == MICA_DTYPE_F16 ? scores_f16 : scores_bf16)(s, stride, q, keys);
-    }
-}
-
 /* ---- weights -------------------------------------------------------------------------------------------------------------- */
 
 MICA__INLINE float32x4_t scaled(float32x4_t s, float scale, float softcap)
@@ -412,38 +400,8 @@ MICA__INLINE void accumulate_rows(kind k, int R, int V, float *o, int64_t step, 
 #define VALUES_8(R, V) accumulate_rows(CODES8, R, V, o, step, w, stride, values, first, end)
 #define VALUES_4(R, V) accumulate_rows(CODES4, R, V, o, step, w, stride, values, first, end)
 
-#define ACCUMULATE_OF(name, CALL)                                                                                      \
-    static void name(float *o, const float *w, int64_t stride, int64_t rows, const mica__kv *values, int64_t first,    \
-                     int64_t end)                                                                                      \
-    {                                                                                                                  \
-        const int64_t step = rows * values->layout.dim;                                                                \
-        for (int64_t left = rows; left > 0;) {                                                                         \
-            const int64_t done = rows_at_once(left);                                                                   \
-            WITH_ROWS(CALL)                                                                                            \
-            o += done * values->layout.dim;                                                                            \
-            w += done * stride;                                                                                        \
-            left -= done;                                                                                              \
-        }                                                                                                              \
-    }
-ACCUMULATE_OF(accumulate_f32, VALUES_F32)
-ACCUMULATE_OF(accumulate_f16, VALUES_F16)
-ACCUMULATE_OF(accumulate_bf16, VALUES_BF16)
-ACCUMULATE_OF(accumulate_8, VALUES_8)
-ACCUMULATE_OF(accumulate_4, VALUES_4)
-
-static void accumulate(float *o, const float *w, int64_t stride, int64_t rows, const mica__kv *values, int64_t first,
-                       int64_t end, float *row)
-{
-    (void)row;
-    const mica__cache_layout *l = &values->layout;
-    if (l->bits) {
-        (l->bits == 8 ? accumulate_8 : accumulate_4)(o, w, stride, rows, values, first, end);
-    } else if (l->dtype == MICA_DTYPE_F32) {
-        accumulate_f32(o, w, stride, rows, values, first, end);
-    } else {
-        (l->dtype == MICA_DTYPE_F16 ? accumulate_f16 : accumulate_bf16)(o, w, stride, rows, values, first, end);
-    }
-}
+#define TARGET
+#include "attention_kinds.h"
 
 static void mix(float *a, float x, const float *b, float y, int64_t n)
 {
