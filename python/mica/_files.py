@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import IO, Callable
 
@@ -22,5 +21,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def copy(source: Path, path: Path) -> None:
+    import shutil  # late, as it takes a twentieth of the package's import
+
     with open(source, "rb") as old:
         _replace(path, lambda f: shutil.copyfileobj(old, f))

@@ -7,17 +7,13 @@ generation_config, the library.
 from __future__ import annotations
 
 import json
-import logging
 import random
 import sys
 from typing import Any, Callable, Optional
 
-from . import _cache, _engine, _forward, _inside, _lib, _tensors
+from . import _cache, _engine, _forward, _inside, _lib, _log, _tensors
 from .generation_config import CACHES, NOT_SETTINGS, SETTINGS, CoreConfig, GenerationConfig
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput
-from .processors import PrefixConstrainedLogitsProcessor, apply_processor, rows_done, split_criteria, split_processors
-
-logger = logging.getLogger("mica")
 
 # What else may be passed to generate, beside settings and what a call of the model takes.
 _OTHER_ARGUMENTS = (
@@ -112,6 +108,8 @@ class _Call:
 
     def _read_settings(self, config: Any, given: dict[str, Any], kwargs: dict[str, Any]) -> None:
         from .model import FORWARD_ARGUMENTS
+
+        from .processors import PrefixConstrainedLogitsProcessor, split_criteria, split_processors
 
         kwargs = self.kwargs
         unknown = [
@@ -238,7 +236,7 @@ class _Call:
         elif self.pad is not None and self.pad not in self.ends and any(self.pad in row for row in self.rows):
             self.mask = [[int(i != self.pad) for i in row] for row in self.rows]
         if self.mask is not None and any(m[-1] == 0 for m in self.mask):
-            logger.warning("a prompt is padded on the right, which gives poor answers: use padding_side='left'")
+            _log.warning("a prompt is padded on the right, which gives poor answers: use padding_side='left'")
         if self.mask is not None and all(all(m) for m in self.mask):
             self.mask = None
         masks = self.mask or [[1] * len(row) for row in self.rows]
@@ -369,6 +367,8 @@ def _plain_put(streamer: Any) -> Any:
 
 
 def _processing(processors: list[Any]) -> Callable[[Any, Any], Any]:
+    from .processors import apply_processor
+
     def run(input_ids: Any, scores: Any) -> Any:
         for processor in processors:
             scores = apply_processor(processor, input_ids, scores, {})
@@ -378,6 +378,8 @@ def _processing(processors: list[Any]) -> Callable[[Any, Any], Any]:
 
 
 def _stopping(criteria: list[Any]) -> Callable[[Any, Any], list[bool]]:
+    from .processors import rows_done
+
     return lambda input_ids, scores: rows_done(criteria, input_ids, scores)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from ctypes import byref
@@ -10,8 +9,6 @@ from typing import Any, Optional
 
 from . import _lib
 from ._lib import C, call
-
-logger = logging.getLogger("mica")
 
 _FILES = {"model": 0, "tokenizer": 1, "all": 2}
 # Arguments of from_pretrained that say where from; the last line is accepted and has no meaning here.

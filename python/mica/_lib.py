@@ -7,7 +7,6 @@ lock while a C function runs and takes it back for a callback, so several Python
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import sys
 from ctypes import (
@@ -30,6 +29,8 @@ from ctypes import (
 )
 from pathlib import Path
 from typing import Any, Callable, Optional
+
+from . import _log
 
 # ---- errors -----------------------------------------------------------------------------------------------------------
 
@@ -580,7 +581,7 @@ def checkpoint_text(path: str, name: str) -> Optional[str]:
 
 
 def _log_notice(_context: Any, message: bytes) -> None:
-    logging.getLogger("mica").warning("%s", message.decode("utf-8", "replace"))
+    _log.warning("%s", message.decode("utf-8", "replace"))
 
 
 _LOG_NOTICE = NOTICE(_log_notice)

@@ -7,7 +7,6 @@ prompt that begins like an earlier one costs only what is new in it.
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import threading
 from ctypes import byref, c_void_p
@@ -20,8 +19,6 @@ from .configuration import PretrainedConfig
 from .generation_config import GenerationConfig
 from .outputs import CausalLMOutputWithPast
 from .quantization import recipe
-
-logger = logging.getLogger("mica")
 
 # Arguments of from_pretrained that choose among what only other engines have. They have no effect.
 _WITHOUT_EFFECT = (

@@ -7,18 +7,15 @@ threads that use it; only setting its attributes needs care.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import warnings
 from ctypes import byref, c_char_p, c_size_t, c_void_p, pointer, string_at
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from . import _files, _hub, _lib, _tensors, _texts
+from . import _files, _hub, _lib, _log, _tensors, _texts
 from ._encoding import AddedToken, BatchEncoding, Encoding
 from ._lib import C, call
-
-logger = logging.getLogger("mica")
 
 NO_LIMIT = int(1e30)  # model_max_length of a tokenizer that says nothing
 _LARGE = int(1e20)
@@ -496,7 +493,7 @@ class Tokenizer:
             raise ValueError("neither text nor text_target is given")
         options = {k: v for k, v in locals().items() if k not in ("self", "text", "text_pair", "text_target", "text_pair_target", "kwargs")}
         if kwargs:
-            logger.warning("the tokenizer does not know %s; ignored", ", ".join(sorted(kwargs)))
+            _log.warning("the tokenizer does not know %s; ignored", ", ".join(sorted(kwargs)))
         encoded = self._encode_all(text, text_pair, **options) if text is not None else None
         if text_target is None:
             assert encoded is not None
@@ -568,7 +565,7 @@ class Tokenizer:
 
     def _warn_about_length(self, n: int) -> None:
         if n > self.model_max_length:
-            logger.warning("a text of %d tokens is longer than this model's limit of %d", n, self.model_max_length)
+            _log.warning("a text of %d tokens is longer than this model's limit of %d", n, self.model_max_length)
 
     def _pad_rows(self, rows: list[Encoding], pad: str, length: Optional[int], multiple: Optional[int], side: Optional[str]) -> None:
         if pad == _NO_PADDING or not rows:
