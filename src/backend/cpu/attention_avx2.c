@@ -157,29 +157,9 @@ static int64_t rows_at_once(int64_t left) { return left <= 6 ? left : left < 9 ?
         CALL(1, 4);                                                                                                    \
         break;                                                                                                         \
     }
-#define FLOATS_F32(R, B) score_floats(MICA_DTYPE_F32, R, B, s, stride, q->q + r * q->dim, keys)
-#define FLOATS_F16(R, B) score_floats(MICA_DTYPE_F16, R, B, s, stride, q->q + r * q->dim, keys)
-#define FLOATS_BF16(R, B) score_floats(MICA_DTYPE_BF16, R, B, s, stride, q->q + r * q->dim, keys)
 /* Sums of two stretches of four rows, two eights of keys and what is made of them are more than there are registers. */
 #define CODES_8(R, B) score_codes(8, R, (R) > 3 ? 1 : (R) == 3 ? 2 : B, s, stride, q, r, keys)
 #define CODES_4(R, B) score_codes(4, R, (R) > 3 ? 1 : (R) == 3 ? 2 : B, s, stride, q, r, keys)
-
-#define SCORES_OF(name, CALL)                                                                                          \
-    MICA__AVX2 static void name(float *s, int64_t stride, const mica__queries *q, const mica__kv *keys)                \
-    {                                                                                                                  \
-        for (int64_t r = 0, left = q->rows; left > 0;) {                                                               \
-            const int64_t done = rows_at_once(left);                                                                   \
-            WITH_ROWS(CALL)                                                                                            \
-            r += done;                                                                                                 \
-            s += done * stride;                                                                                        \
-            left -= done;                                                                                              \
-        }                                                                                                              \
-    }
-SCORES_OF(scores_f32, FLOATS_F32)
-SCORES_OF(scores_f16, FLOATS_F16)
-SCORES_OF(scores_bf16, FLOATS_BF16)
-SCORES_OF(scores_8, CODES_8)
-SCORES_OF(scores_4, CODES_4)
 
 /* ---- weights -------------------------------------------------------------------------------------------------------------- */
 

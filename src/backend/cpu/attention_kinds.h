@@ -1,5 +1,27 @@
 /* backend/cpu/attention_kinds.h: from the type of a cache to the loops for it. For the end of a file that defines, for one instruction set (TARGET: what its functions
- * are declared with), scores_f32 .. scores_4, rows_at_once, WITH_ROWS, which calls a macro for that many rows, and VALUES_F32 .. VALUES_4 for it. */
+ * are declared with), rows_at_once, WITH_ROWS, which calls a macro with that many rows, score_floats, and such macros: CODES_8, CODES_4 for scores,
+ * VALUES_F32 .. VALUES_4 for values. */
+#define FLOATS_F32(R, B) score_floats(MICA_DTYPE_F32, R, B, s, stride, q->q + r * q->dim, keys)
+#define FLOATS_F16(R, B) score_floats(MICA_DTYPE_F16, R, B, s, stride, q->q + r * q->dim, keys)
+#define FLOATS_BF16(R, B) score_floats(MICA_DTYPE_BF16, R, B, s, stride, q->q + r * q->dim, keys)
+
+#define SCORES_OF(name, CALL)                                                                                          \
+    TARGET static void name(float *s, int64_t stride, const mica__queries *q, const mica__kv *keys)                    \
+    {                                                                                                                  \
+        for (int64_t r = 0, left = q->rows; left > 0;) {                                                               \
+            const int64_t done = rows_at_once(left);                                                                   \
+            WITH_ROWS(CALL)                                                                                            \
+            r += done;                                                                                                 \
+            s += done * stride;                                                                                        \
+            left -= done;                                                                                              \
+        }                                                                                                              \
+    }
+SCORES_OF(scores_f32, FLOATS_F32)
+SCORES_OF(scores_f16, FLOATS_F16)
+SCORES_OF(scores_bf16, FLOATS_BF16)
+SCORES_OF(scores_8, CODES_8)
+SCORES_OF(scores_4, CODES_4)
+
 static void scores(float *s, int64_t stride, const mica__queries *q, const mica__kv *keys, float *row)
 {
     (void)row;

@@ -165,28 +165,8 @@ MICA__INLINE void score_codes(int bits, int R, int B, float *s, int64_t stride, 
     }
 }
 
-#define FLOATS_F32(R, B) score_floats(MICA_DTYPE_F32, R, B, s, stride, q->q + r * q->dim, keys)
-#define FLOATS_F16(R, B) score_floats(MICA_DTYPE_F16, R, B, s, stride, q->q + r * q->dim, keys)
-#define FLOATS_BF16(R, B) score_floats(MICA_DTYPE_BF16, R, B, s, stride, q->q + r * q->dim, keys)
 #define CODES_8(R, B) score_codes(8, R, B, s, stride, q, r, keys)
 #define CODES_4(R, B) score_codes(4, R, B, s, stride, q, r, keys)
-
-#define SCORES_OF(name, CALL)                                                                                          \
-    static void name(float *s, int64_t stride, const mica__queries *q, const mica__kv *keys)                           \
-    {                                                                                                                  \
-        for (int64_t r = 0, left = q->rows; left > 0;) {                                                               \
-            const int64_t done = rows_at_once(left);                                                                   \
-            WITH_ROWS(CALL)                                                                                            \
-            r += done;                                                                                                 \
-            s += done * stride;                                                                                        \
-            left -= done;                                                                                              \
-        }                                                                                                              \
-    }
-SCORES_OF(scores_f32, FLOATS_F32)
-SCORES_OF(scores_f16, FLOATS_F16)
-SCORES_OF(scores_bf16, FLOATS_BF16)
-SCORES_OF(scores_8, CODES_8)
-SCORES_OF(scores_4, CODES_4)
 
 /* ---- weights -------------------------------------------------------------------------------------------------------------- */
 
